@@ -1,0 +1,1 @@
+"""Accounts: who people are, what they may do, and what they did."""

@@ -1,0 +1,11 @@
+"""Accounts as a Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """Users, roles and the audit trail."""
+
+    name = "accounts"

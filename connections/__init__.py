@@ -1,0 +1,1 @@
+"""Connections: outside databases and providers, their sealed credentials and scanned schemas."""

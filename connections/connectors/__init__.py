@@ -1,0 +1,58 @@
+"""The table of connection types. Others import this package, never a module inside it."""
+
+from __future__ import annotations
+
+from connections.connectors.base import (
+    Column,
+    Config,
+    Connector,
+    ConnectorFailed,
+    ForeignKey,
+    Index,
+    NotSupported,
+    Phase,
+    Query,
+    Result,
+    Table,
+    TestResult,
+)
+from mcp_site.core.registry import Registry
+
+CONNECTORS: Registry[Connector] = Registry(
+    {
+        "postgresql": "connections.connectors.postgresql:PostgreSQL",
+        "sqlite": "connections.connectors.sqlite:SQLite",
+        "openai": "connections.connectors.openai:OpenAI",
+        "secret": "connections.connectors.secret:Secret",
+    },
+    group="mcp_panel.connectors",
+)
+
+
+def get(name: str) -> Connector:
+    """Return the connector called `name`. Raises UnknownPlugin."""
+    return CONNECTORS.get(name)
+
+
+def all_connectors() -> list[Connector]:
+    """Return every connector in the order of the table."""
+    return CONNECTORS.all()
+
+
+__all__ = [
+    "CONNECTORS",
+    "Column",
+    "Config",
+    "Connector",
+    "ConnectorFailed",
+    "ForeignKey",
+    "Index",
+    "NotSupported",
+    "Phase",
+    "Query",
+    "Result",
+    "Table",
+    "TestResult",
+    "all_connectors",
+    "get",
+]

@@ -1,0 +1,1 @@
+"""Definitions: prompts, notebooks, scripts and queries in immutable versions."""

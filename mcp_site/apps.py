@@ -1,0 +1,16 @@
+"""The wiring as a Django app: it brings the commands and the system checks, and no tables."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class SiteConfig(AppConfig):
+    """Registers what belongs to the panel as a whole."""
+
+    name = "mcp_site"
+    label = "mcp_site"
+
+    def ready(self) -> None:
+        """Register the numbered system checks."""
+        from mcp_site import checks  # noqa: F401

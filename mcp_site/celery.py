@@ -1,0 +1,38 @@
+"""The Celery app: the engine's hands. Its messages name a queue, never a step."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
+
+app = Celery("mcp_site")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@celeryd_after_setup.connect
+def _learn_queues(sender: str, instance: Any, **_: Any) -> None:
+    """Tell the engine which queues this worker serves, so that it goes on with their steps by itself."""
+    from workflows import tasks
+
+    tasks.serve(list(instance.app.amqp.queues))
+
+
+@worker_ready.connect
+def _start_ticks(**_: Any) -> None:
+    from mcp_site.core.ticks import TickThread
+
+    TickThread().start()
+
+
+@worker_shutting_down.connect
+def _hand_back(**_: Any) -> None:
+    """Stop taking new steps; what runs is finished or handed back."""
+    from workflows import tasks
+
+    tasks.retire()

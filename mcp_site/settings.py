@@ -1,0 +1,273 @@
+"""Settings: one file, the environment is the only difference between machines.
+
+With no `DATABASE_URL` they read `<data-dir>/run.json`, which `manage.py up` writes, so that every other command
+talks to the running panel. Importing them never needs a running server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+from csp.constants import NONCE, NONE, SELF
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+VERSION = next(iter(re.findall(r"^## (\d+\.\d+\.\d+)", (BASE_DIR / "CHANGELOG.md").read_text(), re.MULTILINE)), "0")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# Where the panel keeps its files: embedded servers, keys, artifacts, examples.
+MCP_DATA_DIR = Path(env.str("MCP_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+_RUN = _read_json(MCP_DATA_DIR / "run.json")
+_KEYS = _read_json(MCP_DATA_DIR / "keys.json")
+
+# Mode ------------------------------------------------------------
+# Local: listening on a loopback address and no PUBLIC_URL. `manage.py up` decides and tells its children.
+MCP_LOCAL = env.bool("MCP_LOCAL", default=False)
+PUBLIC_URL = env.str("PUBLIC_URL", default="")
+MCP_INSECURE_HTTP = env.bool("MCP_INSECURE_HTTP", default=False)
+_HTTPS = PUBLIC_URL.startswith("https://")
+
+# Core ------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="") or _KEYS.get("SECRET_KEY", "")
+# Without a key, commands that need none still work; a server refuses to start (mcp_site.E001).
+SECRET_KEY_IS_EPHEMERAL = not SECRET_KEY
+SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(50)
+# Fernet keys for sealed secrets, the first seals, all open. Not SECRET_KEY: losing that must lose no credential.
+MCP_SECRET_KEYS: list[str] = env.list("MCP_SECRET_KEYS", default=[]) or _KEYS.get("MCP_SECRET_KEYS", [])
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = [PUBLIC_URL] if _HTTPS else []
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "django_filters",
+    "django_htmx",
+    "corsheaders",
+    "csp",
+    "channels",
+    "accounts",
+    "connections",
+    "definitions",
+    "workflows",
+    "monitoring",
+    "mcp_site.apps.SiteConfig",
+]
+MIDDLEWARE = [
+    "mcp_site.middleware.RequestId",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "mcp_site.middleware.BodyLimit",
+    "accounts.middleware.AuditOrigin",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+]
+ROOT_URLCONF = "mcp_site.urls"
+APPEND_SLASH = False
+ASGI_APPLICATION = "mcp_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "mcp_site.context.panel",
+            ]
+        },
+    }
+]
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MAX_BODY_BYTES", default=2 * 1024 * 1024)
+
+# Database: PostgreSQL and nothing else ------------------------------------------------------------
+DATABASE_URL = env.str("DATABASE_URL", default="")
+_database = env.db_url("DATABASE_URL") if DATABASE_URL else _RUN.get("database", {"NAME": "start-it-with-manage.py-up"})
+DATABASES = {
+    "default": {
+        "CONN_MAX_AGE": None if env.bool("MCP_PERSISTENT_CONNECTIONS", default=True) else 0,
+        "CONN_HEALTH_CHECKS": True,
+        **_database,
+        "ENGINE": "django.db.backends.postgresql",
+        # jit: the engine's functions are many short statements, which it only slows down.
+        "OPTIONS": {"connect_timeout": 10, "options": "-c jit=off -c timezone=UTC", **_database.get("OPTIONS", {})},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Redis or Valkey: broker, cache, live events ------------------------------------------------------------
+REDIS_URL = env.str("REDIS_URL", default="") or _RUN.get("redis", "redis://127.0.0.1:6379/0")
+REDIS_PREFIX = env.str("REDIS_PREFIX", default="mcp")
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": REDIS_PREFIX}}
+
+# Celery: a bell, not a ledger (docs/decisions/0002) ------------------------------------------------------------
+_unix = REDIS_URL.startswith("unix://")
+CELERY_BROKER_URL = env.str("BROKER_URL", default="") or (
+    REDIS_URL.replace("unix://", "redis+socket://") if _unix else REDIS_URL
+)
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+# redis-py 8 ends a read after 5 s by default, which breaks the worker's blocking pop.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": f"{REDIS_PREFIX}:",
+    "socket_timeout": None,
+    "socket_connect_timeout": 10,
+    "visibility_timeout": 3600,
+}
+
+# The engine ------------------------------------------------------------
+# How long a worker may be silent before its steps are taken back.
+MCP_LEASE_SECONDS = env.float("MCP_LEASE_SECONDS", default=30.0)
+MCP_WORKER_THREADS = env.int("MCP_WORKER_THREADS", default=8)
+SANDBOX = env.str("SANDBOX", default="auto")
+# Where connections, webhooks and LLM calls may go beside the public internet: loopback, private, or networks (CIDR).
+EGRESS_ALLOW: list[str] = env.list("EGRESS_ALLOW", default=["loopback", "private"] if MCP_LOCAL else [])
+
+# Accounts ------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+DEFAULT_VISIBILITY = env.str("DEFAULT_VISIBILITY", default="organisation")
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "UPDATE_LAST_LOGIN": True,
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": SECRET_KEY,
+    "USER_ID_FIELD": "uid",
+    "CHECK_REVOKE_TOKEN": True,
+}
+
+# Security ------------------------------------------------------------
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if env.bool("TRUST_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# REST API ------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.Token", "accounts.authentication.Session"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.SignedIn"],
+    "DEFAULT_PARSER_CLASSES": ["mcp_site.core.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "mcp_site.core.pagination.NewestFirst",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "mcp_site.core.problems.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+DRF_STANDARDIZED_ERRORS = {"ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Model Control Panel",
+    "DESCRIPTION": "Definitions, workflows, runs and connections of a Model Control Panel.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+}
+
+# Static files, times, logs ------------------------------------------------------------
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
+WHITENOISE_USE_FINDERS = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-gb"
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"httpx": {"level": "WARNING"}, "celery": {"level": "WARNING"}, "kombu": {"level": "WARNING"}},
+}
+UNFOLD = {"SITE_TITLE": "Model Control Panel", "SITE_HEADER": "Model Control Panel", "SITE_URL": "/"}

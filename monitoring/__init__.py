@@ -1,0 +1,1 @@
+"""Monitoring: looks at everything from above."""
