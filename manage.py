@@ -6,8 +6,14 @@ from __future__ import annotations
 import os
 import sys
 
-from django.core.management import execute_from_command_line
-
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
+    if sys.argv[1:2] == ["up"]:
+        # It only starts processes and keeps them: without Django it is there in 0.1 s and stays small.
+        from mcp_site.up.main import main
+
+        sys.exit(main(sys.argv[2:]))
+
+    from django.core.management import execute_from_command_line
+
     execute_from_command_line(sys.argv)

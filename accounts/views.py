@@ -18,8 +18,10 @@ class SignIn(LoginView):
     redirect_authenticated_user = True
 
     def form_valid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
-        """Sign in and record it."""
+        """Sign in and record it; unless asked to stay, the session ends with the browser."""
         response = super().form_valid(form)
+        if not form.cleaned_data["stay"]:
+            self.request.session.set_expiry(0)
         user = form.get_user()
         if isinstance(user, User):
             audit.log(user, "auth.login", user)

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning, register
+
+from connections.connectors import allow_files_under
+from mcp_site.core import egress
 
 
 class ConnectionsConfig(AppConfig):
     """Connections, snapshots of schemas, connectors."""
 
     name = "connections"
+
+    def ready(self) -> None:
+        """Tell the connectors, which know no settings, where files may be opened."""
+        allow_files_under([settings.MCP_DATA_DIR, *map(Path, settings.SQLITE_ROOTS)])
+        register(egress_policy)
+
+
+def egress_policy(**_: Any) -> list[CheckMessage]:
+    """connections.W001: an entry of EGRESS_ALLOW that allows nothing."""
+    hint = "Write loopback, private, or a network such as 10.20.0.0/16."
+    return [
+        Warning(f"EGRESS_ALLOW holds {entry!r}, which means nothing.", hint=hint, id="connections.W001")
+        for entry in egress.problems_of_policy()
+    ]

@@ -1,7 +1,12 @@
-"""Page routes."""
+"""Page routes. Names are without a namespace because models and templates of all apps name them."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from definitions import views
+
+urlpatterns: list[URLPattern] = [
+    path("definitions/", views.DefinitionList.as_view(), name="definition-list"),
+    path("definitions/<slug:slug>/", views.DefinitionDetail.as_view(), name="definition-detail"),
+]

@@ -12,5 +12,5 @@ class SiteConfig(AppConfig):
     label = "mcp_site"
 
     def ready(self) -> None:
-        """Register the numbered system checks."""
-        from mcp_site import checks  # noqa: F401
+        """Register the numbered system checks, and make ours the Celery app of every process and thread."""
+        from mcp_site import celery, checks  # noqa: F401

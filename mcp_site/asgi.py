@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
 django_application = get_asgi_application()
 
+from accounts.authentication import SocketToken  # noqa: E402
 from mcp_site.core.ticks import TickThread  # noqa: E402  after django.setup()
 from workflows.routing import websocket_urlpatterns  # noqa: E402
 
-application = ProtocolTypeRouter(
-    {
-        "http": django_application,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
-    }
-)
+_routes = URLRouter(websocket_urlpatterns)
+_by_cookie = AllowedHostsOriginValidator(AuthMiddlewareStack(_routes))
+_by_token = SocketToken(_routes)
 
-if os.environ.get("MCP_TICKS", "1") == "1":
+
+async def _websocket(scope: Any, receive: Any, send: Any) -> Any:
+    """Sockets with a bearer token are programs; all others are browsers, whose Origin must be ours."""
+    chosen = _by_token if any(name == b"authorization" for name, _ in scope["headers"]) else _by_cookie
+    return await chosen(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": django_application, "websocket": _websocket})
+
+if settings.MCP_TICKS:
     TickThread().start()

@@ -7,12 +7,15 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
+from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
 
 app = Celery("mcp_site")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# The bells are rung from a thread of their own: without this they would go to Celery's own default app there.
+app.set_default()
 
 
 @celeryd_after_setup.connect
@@ -27,7 +30,8 @@ def _learn_queues(sender: str, instance: Any, **_: Any) -> None:
 def _start_ticks(**_: Any) -> None:
     from mcp_site.core.ticks import TickThread
 
-    TickThread().start()
+    if settings.MCP_TICKS:
+        TickThread().start()
 
 
 @worker_shutting_down.connect

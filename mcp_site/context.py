@@ -7,7 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from monitoring import dashboard
+
 
 def panel(request: HttpRequest) -> dict[str, Any]:
-    """Return the panel's version and mode."""
-    return {"panel_version": settings.VERSION, "panel_local": settings.MCP_LOCAL}
+    """Return the panel's version and mode, and, for pages that ask, how many runs are going."""
+
+    def running() -> int:
+        # Called by the navigation alone: an error page asks nothing of the database.
+        return dashboard.running_now(request.user)
+
+    return {"panel_version": settings.VERSION, "panel_local": settings.MCP_LOCAL, "panel_running": running}

@@ -12,6 +12,7 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONCE, NONE, SELF
@@ -51,7 +52,8 @@ SECRET_KEY_IS_EPHEMERAL = not SECRET_KEY
 SECRET_KEY = SECRET_KEY or secrets.token_urlsafe(50)
 # Fernet keys for sealed secrets, the first seals, all open. Not SECRET_KEY: losing that must lose no credential.
 MCP_SECRET_KEYS: list[str] = env.list("MCP_SECRET_KEYS", default=[]) or _KEYS.get("MCP_SECRET_KEYS", [])
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+_PUBLIC_HOST = [urlsplit(PUBLIC_URL).hostname or ""] if PUBLIC_URL else []
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", *_PUBLIC_HOST])
 CSRF_TRUSTED_ORIGINS: list[str] = [PUBLIC_URL] if _HTTPS else []
 
 INSTALLED_APPS = [
@@ -62,6 +64,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.postgres",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "drf_spectacular",
@@ -166,9 +169,15 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # How long a worker may be silent before its steps are taken back.
 MCP_LEASE_SECONDS = env.float("MCP_LEASE_SECONDS", default=30.0)
 MCP_WORKER_THREADS = env.int("MCP_WORKER_THREADS", default=8)
+# Whether web and workers do the periodic work too; off where `manage.py tick` runs alone.
+MCP_TICKS = env.bool("MCP_TICKS", default=True)
 SANDBOX = env.str("SANDBOX", default="auto")
 # Where connections, webhooks and LLM calls may go beside the public internet: loopback, private, or networks (CIDR).
 EGRESS_ALLOW: list[str] = env.list("EGRESS_ALLOW", default=["loopback", "private"] if MCP_LOCAL else [])
+# host:port on which the panel itself answers (`manage.py up` sets it): never a target of its own connections.
+MCP_OWN_ADDRESS = env.str("MCP_OWN_ADDRESS", default="")
+# Folders beside the data dir in which SQLite connections may open files.
+SQLITE_ROOTS: list[str] = env.list("SQLITE_ROOTS", default=[])
 
 # Accounts ------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -256,7 +265,8 @@ SPECTACULAR_SETTINGS = {
 # Static files, times, logs ------------------------------------------------------------
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
+# Served from where they stand; `collectstatic` into this folder is for those who let a proxy serve them.
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
 WHITENOISE_USE_FINDERS = True
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -268,6 +278,12 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"httpx": {"level": "WARNING"}, "celery": {"level": "WARNING"}, "kombu": {"level": "WARNING"}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+        # A client's mistake is the client's: 4xx answers are not the panel's trouble.
+        "django.request": {"level": "ERROR"},
+    },
 }
 UNFOLD = {"SITE_TITLE": "Model Control Panel", "SITE_HEADER": "Model Control Panel", "SITE_URL": "/"}

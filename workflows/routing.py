@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-websocket_urlpatterns: list[URLPattern] = []
+from workflows import consumers
+
+websocket_urlpatterns: list[URLPattern] = [
+    path("ws/runs/<uuid:uid>", consumers.RunConsumer.as_asgi()),
+    path("ws/runs", consumers.RunsConsumer.as_asgi()),
+]

@@ -1,7 +1,20 @@
-"""Page routes."""
+"""Page routes. Names are without a namespace because models and templates of all apps name them."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from workflows.views import definitions, runs, workflows
+
+urlpatterns: list[URLPattern] = [
+    path("workflows/", workflows.WorkflowList.as_view(), name="workflow-list"),
+    path("workflows/<slug:slug>/", workflows.WorkflowDetail.as_view(), name="workflow-detail"),
+    path("workflows/<slug:slug>/run/", workflows.WorkflowRun.as_view(), name="workflow-run"),
+    path("runs/", runs.RunList.as_view(), name="run-list"),
+    path("runs/<uuid:uid>/", runs.RunDetail.as_view(), name="run-detail"),
+    path("runs/<uuid:uid>/part/<slug:name>/", runs.RunPart.as_view(), name="run-part"),
+    path("runs/<uuid:uid>/cancel/", runs.RunCancel.as_view(), name="run-cancel"),
+    # What the pages of definitions show of runs: a lower app does not know them.
+    path("definitions/<slug:slug>/runs/", definitions.DefinitionRuns.as_view(), name="definition-runs"),
+    path("definitions/<slug:slug>/run/", definitions.DefinitionRun.as_view(), name="definition-run"),
+]

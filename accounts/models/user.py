@@ -47,7 +47,7 @@ class User(PublicId, AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("may use the Django admin", default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+    objects: ClassVar[UserManager] = UserManager()
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []

@@ -16,6 +16,9 @@ from connections.connectors.base import (
     Table,
     TestResult,
 )
+from connections.connectors.configs import merged, read_config, split
+from connections.connectors.files import allow_files_under
+from connections.connectors.parameters import parameter_names
 from mcp_site.core.registry import Registry
 
 CONNECTORS: Registry[Connector] = Registry(
@@ -54,5 +57,10 @@ __all__ = [
     "Table",
     "TestResult",
     "all_connectors",
+    "allow_files_under",
     "get",
+    "merged",
+    "parameter_names",
+    "read_config",
+    "split",
 ]

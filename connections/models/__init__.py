@@ -1,1 +1,8 @@
-"""Rows."""
+"""Rows of connections."""
+
+from __future__ import annotations
+
+from connections.models.connection import Connection, ConnectionQuerySet
+from connections.models.snapshot import SchemaSnapshot
+
+__all__ = ["Connection", "ConnectionQuerySet", "SchemaSnapshot"]

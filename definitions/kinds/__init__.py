@@ -20,6 +20,7 @@ from definitions.kinds.base import (
     StepFailed,
     Usage,
 )
+from definitions.kinds.configs import read_config
 from mcp_site.core.registry import Registry
 
 KINDS: Registry[Kind] = Registry(
@@ -59,4 +60,5 @@ __all__ = [
     "Usage",
     "all_kinds",
     "get",
+    "read_config",
 ]

@@ -60,5 +60,5 @@ def whole_number(request: Request, name: str, default: int, low: int, high: int)
 def page_or_partial(request: HttpRequest, page: str, partial: str, context: dict[str, Any]) -> HttpResponse:
     """Render `partial` for htmx and `page` (which includes the same partial) for everyone else."""
     htmx = getattr(request, "htmx", None)
-    wants_partial = bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+    wants_partial = htmx is not None and bool(htmx) and not htmx.boosted and not htmx.history_restore_request
     return render(request, partial if wants_partial else page, context)

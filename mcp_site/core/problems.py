@@ -38,7 +38,13 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         # DRF rolls back for its own exceptions only; without this a half-done write would stay.
         set_rollback()
         return Response(body_of(exc), status=exc.status)
-    return standard_handler(exc, context)
+    response = standard_handler(exc, context)  # type: ignore[arg-type]  # DRF hands over just this
+    if response is not None and isinstance(response.data, dict):
+        for error in response.data.get("errors", ()):
+            # What is wrong with the body as a whole has no path.
+            if error["attr"] == "non_field_errors":
+                error["attr"] = None
+    return response
 
 
 def json_error(request: HttpRequest, status: int, code: str, detail: str) -> JsonResponse:

@@ -113,7 +113,7 @@ def problems_of_schema(schema: Any) -> list[Problem]:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as exc:
-        best = best_match([exc]) or exc
+        best = best_match([exc]) or exc  # type: ignore[list-item]  # a SchemaError is the same sort of error
         return [Problem(_dotted(best.absolute_path), "invalid_schema", _shorten(best.message))]
     for reference in _references(schema):
         if not reference.startswith("#"):
@@ -132,8 +132,9 @@ def _shorten(message: str, limit: int = 200) -> str:
 
 def _describe(error: ValidationError) -> str:
     """Say what was expected, never what was given: the value may be a secret."""
-    expected = error.validator_value
-    match error.validator:
+    expected: Any = error.validator_value
+    rule: Any = error.validator
+    match rule:
         case "type":
             return f"must be of type {expected if isinstance(expected, str) else ' or '.join(expected)}"
         case "enum":
@@ -152,13 +153,13 @@ def _describe(error: ValidationError) -> str:
             | "exclusiveMinimum"
             | "exclusiveMaximum"
         ):
-            return f"breaks {error.validator}: {expected}"
+            return f"breaks {rule}: {expected}"
         case "additionalProperties" | "pattern":
             return error.message
         case None:
-            return error.message
+            return "is not allowed here"
         case _:
-            return f"breaks the rule {error.validator!r} of its schema"
+            return f"breaks the rule `{rule}` of its schema"
 
 
 def problems_of_value(schema: dict[str, Any], value: Any, limit: int = 20) -> list[Problem]:
@@ -168,7 +169,8 @@ def problems_of_value(schema: dict[str, Any], value: Any, limit: int = 20) -> li
         for error in _Validator(schema, registry=Registry()).iter_errors(value):
             path = [str(part) for part in error.absolute_path]
             if error.validator == "required":
-                missing = [name for name in error.validator_value if name not in error.instance]
+                required: Any = error.validator_value
+                missing = [name for name in required if name not in error.instance]
                 found += [Problem(_dotted([*path, name]), "required", "is required") for name in missing]
             else:
                 found.append(Problem(_dotted(path), "invalid", _describe(error)))

@@ -1,1 +1,27 @@
-"""Rows."""
+"""Rows of workflows."""
+
+from __future__ import annotations
+
+from workflows.models.artifact import Artifact
+from workflows.models.attempt import Attempt
+from workflows.models.event import Event
+from workflows.models.limit import Limit, Slot
+from workflows.models.log import LogChunk
+from workflows.models.run import Run, TriggerKind
+from workflows.models.step_run import StepRun
+from workflows.models.workflow import Workflow, WorkflowAlias, WorkflowVersion
+
+__all__ = [
+    "Artifact",
+    "Attempt",
+    "Event",
+    "Limit",
+    "LogChunk",
+    "Run",
+    "Slot",
+    "StepRun",
+    "TriggerKind",
+    "Workflow",
+    "WorkflowAlias",
+    "WorkflowVersion",
+]

@@ -1,0 +1,29 @@
+"""How the API's documents describe its credentials (drf-spectacular finds these classes by being imported)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """`Authorization: Bearer <access token>`."""
+
+    target_class = "accounts.authentication.Token"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """Return the scheme as OpenAPI has it."""
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """The session cookie of the pages."""
+
+    target_class = "accounts.authentication.Session"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """Return the scheme as OpenAPI has it."""
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}

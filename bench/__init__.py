@@ -1,0 +1,1 @@
+"""Benchmarks: run by people with `make bench`, never by the tests."""

@@ -1,0 +1,209 @@
+"""Connections over HTTP: each view finds the row by what its caller may see, and makes one call to a service."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import ClassVar, cast
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import User
+from connections import connectors, services
+from connections.api import serializers
+from connections.api.filters import ConnectionFilter, ConnectionPages
+from connections.models import Connection, SchemaSnapshot
+from mcp_site.core.errors import NotFound, Rejected
+from mcp_site.core.http import StrictQuery
+
+_TAGS = ["connections"]
+_SCHEMA_SEARCH = OpenApiParameter("search", str, description="text in a table's or column's name")
+
+
+class ConnectionTypes(APIView):
+    """What can be connected to."""
+
+    @extend_schema(
+        responses={200: serializers.ConnectionTypesSerializer},
+        operation_id="connection_types_list",
+        tags=_TAGS,
+    )
+    def get(self, request: Request) -> Response:
+        """List the types of connection, installed or not."""
+        shown = [
+            {
+                "name": connector.name,
+                "label": connector.label,
+                "group": connector.group,
+                "capabilities": sorted(connector.capabilities),
+                "config_schema": connector.Config.model_json_schema(),
+                "secret_fields": sorted(connector.Config.secret_fields()),
+                "installed": connector.missing() is None,
+                "install": connector.missing(),
+            }
+            for connector in connectors.all_connectors()
+        ]
+        return Response(serializers.ConnectionTypesSerializer({"next": None, "previous": None, "results": shown}).data)
+
+
+@extend_schema_view(
+    list=extend_schema(tags=_TAGS, summary="List connections"),
+)
+class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
+    """Connections and what can be done with them."""
+
+    serializer_class = serializers.ConnectionSerializer
+    filterset_class = ConnectionFilter
+    pagination_class = ConnectionPages
+    lookup_field = "slug"
+    queryset = Connection.objects.none()
+
+    # What actions on one connection read from the query.
+    _read: ClassVar[dict[str, frozenset[str]]] = {
+        "destroy": frozenset({"force"}),
+        "show_schema": frozenset({"search"}),
+        "snapshots": frozenset({"cursor", "page_size"}),
+    }
+
+    @property
+    def query_params(self) -> frozenset[str]:  # type: ignore[override]
+        """Return the query parameters that this action knows."""
+        return self._read.get(self.action or "", frozenset())
+
+    def get_queryset(self) -> QuerySet[Connection]:
+        """Return what the caller may see."""
+        return Connection.objects.visible_to(self.request.user).for_api()
+
+    def _find(self, slug: str) -> Connection:
+        """Return the connection, archived or not. Raises NotFound for what the caller may not see."""
+        connection = self.get_queryset().filter(slug=slug).first()
+        if connection is None:
+            raise NotFound
+        return connection
+
+    @property
+    def _caller(self) -> User:
+        return cast(User, self.request.user)
+
+    def _answer(self, connection: Connection, status: int) -> Response:
+        """Answer with the row as it is in the database."""
+        fresh = self.get_queryset().get(pk=connection.pk)
+        headers = (
+            {"Location": reverse("connections-api:connection-detail", args=[fresh.slug])} if status == 201 else None
+        )
+        return Response(serializers.ConnectionSerializer(fresh).data, status=status, headers=headers)
+
+    @extend_schema(
+        request=serializers.ConnectionCreate,
+        responses={201: serializers.ConnectionSerializer},
+        tags=_TAGS,
+        summary="Make a connection",
+    )
+    def create(self, request: Request) -> Response:
+        """Make a connection. Nothing is connected to yet."""
+        body = serializers.ConnectionCreate(data=request.data)
+        body.is_valid(raise_exception=True)
+        return self._answer(services.create_connection(by=self._caller, **body.validated_data), 201)
+
+    @extend_schema(responses={200: serializers.ConnectionSerializer}, tags=_TAGS, summary="Show a connection")
+    def retrieve(self, request: Request, slug: str) -> Response:
+        """Show one connection."""
+        return Response(serializers.ConnectionSerializer(self._find(slug)).data)
+
+    @extend_schema(
+        request=serializers.ConnectionUpdate,
+        responses={200: serializers.ConnectionSerializer},
+        tags=_TAGS,
+        summary="Change a connection",
+    )
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Change what is given; `config` is merged."""
+        connection = self._find(slug)
+        body = serializers.ConnectionUpdate(data=request.data)
+        body.is_valid(raise_exception=True)
+        changed = services.update_connection(by=self._caller, connection=connection, **body.validated_data)
+        return self._answer(changed, 200)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("force", bool, description="Admin only: archive although it is used")],
+        responses={204: OpenApiResponse(description="Archived")},
+        tags=_TAGS,
+        summary="Archive a connection",
+    )
+    def destroy(self, request: Request, slug: str) -> Response:
+        """Archive. 409 names what uses it."""
+        raw = request.query_params.get("force", "false")
+        if raw not in ("true", "false"):
+            raise Rejected("true or false", attr="force")
+        services.archive_connection(by=self._caller, connection=self._find(slug), force=raw == "true")
+        return Response(status=204)
+
+    @extend_schema(
+        request=None, responses={200: serializers.TestResultSerializer}, tags=_TAGS, summary="Test a connection"
+    )
+    def test(self, request: Request, slug: str) -> Response:
+        """Try it phase by phase. `ok: false` when the other side fails."""
+        result = services.test_connection(by=self._caller, connection=self._find(slug))
+        return Response(serializers.TestResultSerializer(asdict(result)).data)
+
+    @extend_schema(
+        request=None,
+        responses={
+            201: OpenApiResponse(serializers.SnapshotSerializer, description="The schema is new or changed"),
+            200: OpenApiResponse(serializers.SnapshotSerializer, description="The schema is as the newest snapshot"),
+        },
+        tags=_TAGS,
+        summary="Scan the schema",
+    )
+    def scan(self, request: Request, slug: str) -> Response:
+        """Read the schema now."""
+        connection = self._find(slug)
+        snapshot = services.scan_connection(by=self._caller, connection=connection)
+        headers = {"Location": reverse("connections-api:connection-schema", args=[connection.slug])}
+        return Response(
+            serializers.SnapshotSerializer(snapshot).data, status=201 if snapshot.is_new else 200, headers=headers
+        )
+
+    @extend_schema(
+        request=serializers.QueryBody,
+        responses={200: serializers.ResultSerializer},
+        tags=_TAGS,
+        summary="Run a read-only query",
+    )
+    def query(self, request: Request, slug: str) -> Response:
+        """Run one statement that reads."""
+        connection = self._find(slug)
+        body = serializers.QueryBody(data=request.data)
+        body.is_valid(raise_exception=True)
+        result = services.run_query(by=self._caller, connection=connection, **body.validated_data)
+        return Response({**result.as_json(), "warnings": list(result.warnings)})
+
+    @extend_schema(
+        parameters=[_SCHEMA_SEARCH],
+        responses={200: serializers.SchemaSerializer},
+        tags=_TAGS,
+        summary="Show the schema",
+    )
+    def show_schema(self, request: Request, slug: str) -> Response:
+        """Show the newest snapshot with its tables, or those that have the text in a name."""
+        snapshot = self._snapshots(slug).first()
+        if snapshot is None:
+            raise NotFound("This connection has not been scanned yet.", code="not_scanned")
+        snapshot.tables = snapshot.tables_with(request.query_params.get("search", ""))
+        return Response(serializers.SchemaSerializer(snapshot).data)
+
+    @extend_schema(responses={200: serializers.SnapshotSerializer(many=True)}, tags=_TAGS, summary="List snapshots")
+    def snapshots(self, request: Request, slug: str) -> Response:
+        """List the snapshots, newest first, without their tables."""
+        page = self.paginate_queryset(self._snapshots(slug).defer("tables"))
+        return self.get_paginated_response(serializers.SnapshotSerializer(page, many=True).data)
+
+    def _snapshots(self, slug: str) -> QuerySet[SchemaSnapshot]:
+        return (
+            SchemaSnapshot.objects.filter(connection=self._find(slug)).select_related("created_by").order_by("-number")
+        )

@@ -1,0 +1,245 @@
+"""Opening a PostgreSQL session to a checked address, taking nothing from the panel's own environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import certifi
+import psycopg
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+from psycopg.types.string import TextLoader
+
+from connections.connectors.base import ConnectorFailed
+from connections.connectors.phases import CONNECT_SECONDS
+from mcp_site.core.masking import Masker
+
+# What libpq would look for in the home of the panel's user: named, so that it looks nowhere.
+_NOWHERE = "/nonexistent/model-control-panel"
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 5.0
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+
+
+@contextmanager
+def session(config: Any, addresses: list[str]) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Give a session for `config` at the checked `addresses`. Raises ConnectorFailed (the password masked)."""
+    with _ca_file(config.tls.ca) as ca:
+        try:
+            conn = psycopg.connect(**_parameters(config, addresses, ca))
+        except psycopg.Error as exc:
+            raise failure(exc, config) from exc
+        try:
+            _register_loaders(conn)
+            yield conn
+        except psycopg.Error as exc:
+            raise failure(exc, config) from exc
+        finally:
+            conn.close()
+
+
+def failure(exc: psycopg.Error, config: Any) -> ConnectorFailed:
+    """Return what the server or driver said, in one line, without the password."""
+    said = exc.diag.message_primary or str(exc) or type(exc).__name__
+    parts = [" ".join(said.split())]
+    if exc.diag.message_hint:
+        parts.append(" ".join(exc.diag.message_hint.split()))
+    if exc.sqlstate:
+        parts.append(f"(SQLSTATE {exc.sqlstate})")
+    return ConnectorFailed(Masker([config.password]).text(" ".join(parts))[:2000])
+
+
+def try_tls(config: Any, raw: socket.socket) -> str | None:
+    """Shake hands by TLS on a fresh socket; return the version, or None where the server offers none.
+
+    Raises ConnectorFailed where the mode asks for more than the server gives.
+    """
+    mode = config.tls.mode
+    try:
+        raw.sendall(_SSL_REQUEST)
+        answer = raw.recv(1)
+    except OSError as exc:
+        raise ConnectorFailed("The server closed the connection; is this a PostgreSQL server?") from exc
+    if answer == b"N":
+        if mode != "prefer":
+            raise ConnectorFailed(f"The server offers no TLS, but tls.mode is {mode}.")
+        return None
+    if answer != b"S":
+        raise ConnectorFailed("What answers there does not speak PostgreSQL's protocol; check the port.")
+    try:
+        with _tls_context(config).wrap_socket(raw, server_hostname=config.host) as secured:
+            return secured.version()
+    except ssl.SSLCertVerificationError as exc:
+        advice = "Set tls.ca to the certificate of the server's authority."
+        raise ConnectorFailed(f"The server's certificate was not accepted: {exc.verify_message}. {advice}") from exc
+    except OSError as exc:
+        raise ConnectorFailed("The TLS handshake failed.") from exc
+
+
+class Watch:
+    """Ends a query on the server when it is cancelled or out of time; cuts the socket if the server does not listen."""
+
+    def __init__(self, conn: psycopg.Connection[Any], timeout: float, cancelled: Callable[[], bool]) -> None:
+        self._conn, self._cancelled = conn, cancelled
+        self._deadline = monotonic() + timeout
+        self._timeout = timeout
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="query-watch", daemon=True)
+        self.reason: str = ""
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise ConnectorFailed (`cancelled`, `timeout`) if the query was to end; call it between fetches."""
+        reason = self.reason or self._due()
+        if reason == "cancelled":
+            raise ConnectorFailed("The query was cancelled.", code="cancelled")
+        if reason == "timeout":
+            raise ConnectorFailed(f"The query did not end within {self._timeout:g} s.", code="timeout")
+
+    def _due(self) -> str:
+        if self._cancelled():
+            return "cancelled"
+        return "timeout" if monotonic() >= self._deadline else ""
+
+    def _run(self) -> None:
+        while not self._done.wait(_POLL_SECONDS):
+            self.reason = self._due()
+            if self.reason:
+                break
+        cut_at = monotonic() + _GRACE_SECONDS
+        # Again and again: a cancel that arrives between two statements is forgotten by the server.
+        while self.reason and not self._done.is_set():
+            try:
+                self._conn.cancel_safe(timeout=2.0)
+                if monotonic() > cut_at:
+                    self._cut()
+            except (psycopg.Error, OSError):
+                self._cut()
+            self._done.wait(1.0)
+
+    def _cut(self) -> None:
+        """End the wait of the thread that reads, whatever the network does."""
+        try:
+            with socket.socket(fileno=os.dup(self._conn.fileno())) as raw:
+                raw.shutdown(socket.SHUT_RDWR)
+        except (psycopg.Error, OSError):
+            self._done.wait(_POLL_SECONDS)  # it was closed meanwhile
+
+
+def _parameters(config: Any, addresses: list[str], ca: str) -> dict[str, Any]:
+    mode = config.tls.mode
+    if mode.startswith("verify"):
+        ca = ca or ssl.get_default_verify_paths().cafile or certifi.where()
+    return {
+        # The name stays for TLS; the sockets go to the checked addresses, in their order.
+        "host": ",".join([config.host] * len(addresses)),
+        "hostaddr": ",".join(addresses),
+        "port": str(config.port),
+        "dbname": config.database,
+        "user": config.user,
+        "password": config.password,
+        "passfile": _NOWHERE,
+        "sslmode": mode,
+        "sslrootcert": ca or _NOWHERE,
+        "sslcrl": "",
+        "sslcertmode": "disable",
+        "gssencmode": "disable",
+        "target_session_attrs": "any",
+        "options": "",
+        "connect_timeout": int(CONNECT_SECONDS),
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "application_name": "model-control-panel",
+        "client_encoding": "UTF8",
+    }
+
+
+@contextmanager
+def _ca_file(pem: str) -> Iterator[str]:
+    """Give the path of a file that holds `pem` while the session lasts (a cancel opens TLS again), or nothing."""
+    if not pem:
+        yield ""
+        return
+    with tempfile.TemporaryDirectory(prefix="mcp-ca-") as folder:
+        path = Path(folder) / "ca.pem"
+        path.write_text(pem)
+        yield str(path)
+
+
+def _tls_context(config: Any) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = config.tls.mode == "verify-full"
+    context.verify_mode = ssl.CERT_REQUIRED if config.tls.mode.startswith("verify") else ssl.CERT_NONE
+    if config.tls.ca:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = config.tls.mode == "verify-full"
+        context.verify_mode = ssl.CERT_REQUIRED if config.tls.mode.startswith("verify") else ssl.CERT_NONE
+        try:
+            context.load_verify_locations(cadata=config.tls.ca)
+        except (ssl.SSLError, ValueError) as exc:
+            raise ConnectorFailed("tls.ca is not a certificate in PEM form.") from exc
+    return context
+
+
+def _text(data: Any) -> str:
+    return bytes(data).decode()
+
+
+class _Date(DateLoader):
+    """Dates as ISO text; `infinity` and years that Python lacks as PostgreSQL writes them."""
+
+    def load(self, data: Any) -> Any:
+        try:
+            found: date = super().load(data)
+        except psycopg.DataError:
+            return _text(data)
+        return found.isoformat()
+
+
+class _Timestamp(TimestampLoader):
+    """As `_Date`, for timestamps."""
+
+    def load(self, data: Any) -> Any:
+        try:
+            found: datetime = super().load(data)
+        except psycopg.DataError:
+            return _text(data)
+        return found.isoformat()
+
+
+class _Timestamptz(TimestamptzLoader):
+    """As `_Date`, for timestamps with a time zone."""
+
+    def load(self, data: Any) -> Any:
+        try:
+            found: datetime = super().load(data)
+        except psycopg.DataError:
+            return _text(data)
+        return found.isoformat()
+
+
+def _register_loaders(conn: psycopg.Connection[Any]) -> None:
+    """Read what Python can't hold, or would change, as the text that PostgreSQL writes."""
+    conn.adapters.register_loader("date", _Date)
+    conn.adapters.register_loader("timestamp", _Timestamp)
+    conn.adapters.register_loader("timestamptz", _Timestamptz)
+    for name in ("time", "timetz", "interval", "inet", "cidr", "uuid"):
+        conn.adapters.register_loader(name, TextLoader)

@@ -1,0 +1,3 @@
+"""Commands that touch every app."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tests of connections."""
+
+from __future__ import annotations

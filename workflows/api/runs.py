@@ -1,0 +1,230 @@
+"""Runs over HTTP: start, look, follow, cancel."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import mixins, renderers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.permissions import actor
+from definitions.models import Definition
+from mcp_site.core.errors import Problem, reject_if
+from mcp_site.core.http import StrictQuery, whole_number
+from workflows import artifacts, events, queries, services
+from workflows.api import run_serializers as shapes
+from workflows.api.filters import RunFilter
+from workflows.api.workflows import read_body
+from workflows.models import Artifact, LogChunk, Run, StepRun, TriggerKind, Workflow
+from workflows.stream import stream
+
+MAX_WAIT = 60
+# What browsers may show inside the panel; everything else is a download.
+SAFE_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "text/plain", "application/json"})
+
+
+def answer_run(request: Request, run: Run, status: int = 200) -> Response:
+    """Answer one run with its output."""
+    shown = Run.objects.for_api().get(pk=run.pk)
+    context = {"request": request, "output": queries.output_of_run(shown)}
+    data = shapes.RunDetailSerializer(shown, context=context).data
+    headers = {"Location": f"/api/v1/runs/{run.uid}"} if status == 201 else None
+    return Response(data, status=status, headers=headers)
+
+
+def wait_for(run: Run, seconds: int) -> None:
+    """Return when `run` has ended, or after `seconds`."""
+    until = time.monotonic() + seconds
+    pause = 0.01
+    while time.monotonic() < until and Run.objects.unfinished().filter(pk=run.pk).exists():
+        time.sleep(pause)
+        pause = min(0.25, pause * 1.5)
+
+
+_WAIT = OpenApiParameter("wait", OpenApiTypes.INT, description="seconds to wait for the end (at most 60)")
+
+
+def _refuse_unknown(request: Request, *known: str) -> None:
+    reject_if(
+        Problem(name, "unknown_parameter", "this query parameter is not known here")
+        for name in request.query_params
+        if name not in known
+    )
+
+
+class WorkflowRuns(APIView):
+    """Start runs of a workflow."""
+
+    @extend_schema(request=shapes.RunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT])
+    def post(self, request: Request, slug: str) -> Response:
+        """Start a run; `?wait=30` answers when it has ended, or after so many seconds."""
+        _refuse_unknown(request, "wait")
+        wait = whole_number(request, "wait", 0, 0, MAX_WAIT)
+        workflow = get_object_or_404(Workflow.objects.visible_to(request.user), slug=slug)
+        body = read_body(shapes.RunCreate, request)
+        body.setdefault("inputs", {})
+        run = services.start_run(workflow=workflow, by=actor(request), trigger=TriggerKind.API, **body)
+        wait_for(run, wait)
+        return answer_run(request, run, 201)
+
+
+class DefinitionRuns(APIView):
+    """Run one definition by itself."""
+
+    @extend_schema(request=shapes.DefinitionRunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT])
+    def post(self, request: Request, slug: str) -> Response:
+        """Start a one-step run; `?wait=30` answers when it has ended, or after so many seconds."""
+        _refuse_unknown(request, "wait")
+        wait = whole_number(request, "wait", 0, 0, MAX_WAIT)
+        definition = get_object_or_404(Definition.objects.visible_to(request.user), slug=slug)
+        body = read_body(shapes.DefinitionRunCreate, request)
+        body.setdefault("inputs", {})
+        run = services.start_definition_run(definition=definition, by=actor(request), trigger=TriggerKind.API, **body)
+        wait_for(run, wait)
+        return answer_run(request, run, 201)
+
+
+class EventStreamRenderer(renderers.BaseRenderer):
+    """Lets clients ask for `text/event-stream`; the stream itself is no DRF answer."""
+
+    media_type = "text/event-stream"
+    format = "sse"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        """Render an error for a client that wanted a stream."""
+        return renderers.JSONRenderer().render(data)
+
+
+class PlainTextRenderer(renderers.BaseRenderer):
+    """Text as it is."""
+
+    media_type = "text/plain"
+    format = "text"
+    charset = "utf-8"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        """Return the text, or an error as JSON."""
+        return data.encode() if isinstance(data, str) else renderers.JSONRenderer().render(data)
+
+
+class RunViewSet(mixins.ListModelMixin, StrictQuery):
+    """Runs: newest first."""
+
+    lookup_field = "uid"
+    lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    serializer_class = shapes.RunSerializer
+    filterset_class = RunFilter
+    query_params = frozenset({"after", "kind", "limit", "step", "index"})
+
+    def get_queryset(self) -> QuerySet[Run]:
+        """Return what the caller may see."""
+        return Run.objects.visible_to(self.request.user).for_api()
+
+    @extend_schema(responses={200: shapes.RunDetailSerializer})
+    def retrieve(self, request: Request, uid: UUID) -> Response:
+        """Answer one run with its output."""
+        return answer_run(request, self.get_object())
+
+    @extend_schema(request=None, responses={200: shapes.RunDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, uid: UUID) -> Response:
+        """Cancel: nothing new starts, what runs is told to stop."""
+        return answer_run(request, services.cancel_run(run=self.get_object(), by=actor(request)))
+
+    @extend_schema(responses={200: shapes.StepSerializer(many=True)}, filters=False)
+    @action(detail=True, methods=["get"], filterset_class=None)
+    def steps(self, request: Request, uid: UUID) -> Response:
+        """List the steps of the graph and the items of mapped ones, in their order."""
+        steps = StepRun.objects.shown().filter(run=self.get_object()).defer("output", "item").order_by("n")
+        low = whole_number(request, "after", -1, 0, 10**9)
+        limit = whole_number(request, "limit", 1000, 1, 1000)
+        rows = list(steps.filter(n__gt=low)[: limit + 1])
+        more = len(rows) > limit
+        shown = shapes.StepSerializer(rows[:limit], many=True).data
+        return Response({"results": shown, "next_after": rows[limit - 1].n if more else None})
+
+    @extend_schema(responses={200: shapes.StepDetailSerializer})
+    @action(detail=True, methods=["get"], url_path=r"steps/(?P<key>[a-z][a-z0-9_]{0,62})(/(?P<index>[0-9]{1,6}))?")
+    def step(self, request: Request, uid: UUID, key: str, index: str | None = None) -> Response:
+        """Answer one step, or one item of a mapped step, with output and attempts."""
+        where = {"index": int(index)} if index is not None else {"index__isnull": True}
+        step = get_object_or_404(StepRun.objects.shown(), run=self.get_object(), key=key, **where)
+        context = {"output": queries.output_of_step(step), "tries": queries.tries_of_step(step)}
+        return Response(shapes.StepDetailSerializer(step, context=context).data)
+
+    @extend_schema(responses={200: OpenApiResponse({"type": "object"})}, filters=False)
+    @action(
+        detail=True,
+        methods=["get"],
+        filterset_class=None,
+        renderer_classes=[renderers.JSONRenderer, EventStreamRenderer],
+        url_path="events",
+    )
+    def event_list(self, request: Request, uid: UUID) -> HttpResponseBase:
+        """Follow the events (Accept: text/event-stream; resumes from Last-Event-ID), or list them ascending."""
+        run = self.get_object()
+        after = whole_number(request, "after", 0, 0, 2**31 - 1)
+        if request.accepted_renderer.media_type == EventStreamRenderer.media_type:
+            last = request.headers.get("Last-Event-ID", "")
+            return stream(run, int(last) if last.isdecimal() and len(last) < 10 else after)
+        limit = whole_number(request, "limit", 200, 1, events.PAGE)
+        found = events.read(run.pk, after, limit)
+        kind = request.query_params.get("kind")
+        shown = [event for event in found if kind is None or event["kind"] == kind]
+        more = len(found) == limit
+        return Response({"results": shown, "next_after": found[-1]["number"] if more else None})
+
+    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR}, filters=False)
+    @action(
+        detail=True,
+        methods=["get"],
+        filterset_class=None,
+        renderer_classes=[PlainTextRenderer, renderers.JSONRenderer],
+    )
+    def logs(self, request: Request, uid: UUID) -> Response:
+        """Answer the log, by step and attempt, as text; as JSON chunks with Accept: application/json."""
+        chunks = LogChunk.objects.filter(run=self.get_object())
+        if step := request.query_params.get("step"):
+            chunks = chunks.filter(step=step)
+        if "index" in request.query_params:
+            chunks = chunks.filter(index=whole_number(request, "index", 0, 0, 10**6))
+        limit = whole_number(request, "limit", 2000, 1, 5000)
+        newest = chunks.order_by("-at", "-n", "-attempt", "-number")[:limit]
+        rows = list(newest)[::-1]
+        if request.accepted_renderer.media_type == PlainTextRenderer.media_type:
+            return Response("".join(chunk.text for chunk in rows if chunk.stream != "token"))
+        return Response({"results": [events.encode_log(chunk) for chunk in rows]})
+
+    @extend_schema(responses={200: shapes.ArtifactSerializer(many=True)}, filters=False)
+    @action(detail=True, methods=["get"], filterset_class=None, url_path="artifacts")
+    def artifact_list(self, request: Request, uid: UUID) -> Response:
+        """List the files that the run's attempts left."""
+        rows = Artifact.objects.filter(run=self.get_object()).order_by("id")[:1000]
+        return Response({"results": shapes.ArtifactSerializer(rows, many=True).data})
+
+    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"], url_path=r"artifacts/(?P<artifact>[0-9a-f-]{36})")
+    def artifact(self, request: Request, uid: UUID, artifact: str) -> HttpResponseBase:
+        """Send one file, as a download unless it is a plain image or text."""
+        found = get_object_or_404(Artifact, run=self.get_object(), uid=artifact)
+        inline = found.media_type in SAFE_INLINE
+        response = StreamingHttpResponse(
+            artifacts.stream(found.sha256), content_type=found.media_type if inline else "application/octet-stream"
+        )
+        way = "inline" if inline else "attachment"
+        response["Content-Disposition"] = f"{way}; filename*=UTF-8''{quote(found.name, safe='')}"
+        response["Content-Length"] = str(found.size)
+        response["Content-Security-Policy"] = "sandbox; default-src 'none'; img-src data:"
+        response["X-Content-Type-Options"] = "nosniff"
+        return response

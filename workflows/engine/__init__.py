@@ -1,0 +1,1 @@
+"""The engine: PostgreSQL is the truth, the broker a doorbell, every transition one fenced compare-and-set."""

@@ -1,0 +1,126 @@
+"""The hot path: calls of the engine's SQL functions, and nothing else. Only `transitions` imports this module.
+
+The functions stand in `sql/`, installed by migrations and named with a version, so that old and new workers live
+through a deploy together. Each call is one statement and, outside a transaction, one commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import connection
+
+Row = Mapping[str, Any]
+
+
+# The columns of the functions' answers that are JSON; they are asked for as text and read here, in one way.
+_JSON = frozenset({"results", "taken", "claimed", "events", "event", "queues"})
+
+
+def _call(sql: str, params: Sequence[Any]) -> Row:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        row = cursor.fetchone()
+        names = [column.name for column in cursor.description]
+    return {
+        name: json.loads(value) if name in _JSON and value is not None else value
+        for name, value in zip(names, row, strict=True)
+    }
+
+
+def start(run: int, steps: Sequence[Row]) -> Row:
+    """Write a new run's steps and first events: {queues, events}."""
+    sql = "select r ->> 'ring' as queues, r ->> 'events' as events from wf_start_1(%s, %s::jsonb) r"
+    return _call(sql, [run, json.dumps(steps)])
+
+
+def claim(queues: list[str], worker: str, count: int, lease: float, first: int | None) -> Row:
+    """Take up to `count` ready steps: {taken, events, hot}."""
+    return _call(
+        "select taken::text, events::text, hot from wf_claim_1(%s::text[], %s, %s, make_interval(secs => %s), %s)",
+        [queues, worker, count, lease, first],
+    )
+
+
+def complete(items: str, worker: str, queues: list[str], take: int, lease: float) -> Row:
+    """End attempts and take the next steps in one commit: {results, taken, claimed, hot}. `items` is JSON text."""
+    return _call(
+        "select results::text, taken::text, claimed::text, hot "
+        "from wf_complete_1(%s::jsonb, %s, %s::text[], %s, make_interval(secs => %s))",
+        [items, worker, queues, take, lease],
+    )
+
+
+def cancel(run: int) -> Row:
+    """Cancel a run: {was, now_state, events}."""
+    return _call("select was, now_state, events::text from wf_cancel_1(%s)", [run])
+
+
+def expand(run: int, n: int, token: int, worker: str, items: str, parallel: int) -> Row:
+    """Turn a mapped step into its items: {accepted, ring, events}. `items` is JSON text of a list."""
+    return _call(
+        "select accepted, ring, events::text from wf_expand_1(%s, %s, %s, %s, %s::jsonb, %s)",
+        [run, n, token, worker, items, parallel],
+    )
+
+
+def sweep(max_losses: int) -> Row:
+    """Take back lost leases and wake what is due: {results, due (seconds to the next wake-up)}."""
+    return _call("select results::text, due from wf_sweep_1(%s)", [max_losses])
+
+
+def note(
+    run: int, kind: str, n: int | None, step: str | None, index: int | None, attempt: int | None, data: str
+) -> Row:
+    """Add an event that changes no state: {event}; null when the run has ended."""
+    return _call(
+        "select wf_note_1(%s, %s, %s, %s, %s, %s, %s::jsonb)::text as event", [run, kind, n, step, index, attempt, data]
+    )
+
+
+def partitions(first_run: int, count: int) -> int:
+    """Make the partitions for the runs from `first_run` on; returns how many tables were made."""
+    return int(_call("select wf_partitions_1(%s, %s) as made", [first_run, count])["made"])
+
+
+def last_run() -> int:
+    """Return the number of the newest run."""
+    return int(_call("select coalesce(max(id), 0) as id from workflow_runs", [])["id"])
+
+
+def waiting_queues(older_than: float) -> list[str]:
+    """Return the queues with steps that have been ready for `older_than` seconds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select distinct queue from workflow_step_executions "
+            "where state = 'ready' and ready_at < clock_timestamp() - make_interval(secs => %s)",
+            [older_than],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def heartbeat(worker: str, lease: float, held: Sequence[tuple[int, int]]) -> dict[int, str]:
+    """Renew the leases of `(step id, token)`: by step id `ok`, `cancel` or `lost`.
+
+    Never waits: a row that a completing thread has locked is left for the next beat.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            with h as (select * from unnest(%(ids)s::bigint[], %(tokens)s::integer[]) h(id, token)),
+            k as (
+              select s.id from h join workflow_step_executions s
+                on s.id = h.id and s.attempt = h.token and s.state = 'running' and s.worker = %(worker)s
+              for no key update of s skip locked),
+            u as (
+              update workflow_step_executions s set lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+              from k where s.id = k.id)
+            select h.id, case when s.state <> 'running' or s.attempt <> h.token or s.worker <> %(worker)s then 'lost'
+                              when r.state = 'cancelling' then 'cancel' else 'ok' end
+            from h join workflow_step_executions s on s.id = h.id join workflow_runs r on r.id = s.run_id
+            """,
+            {"ids": [i for i, _ in held], "tokens": [t for _, t in held], "worker": worker, "lease": lease},
+        )
+        return dict(cursor.fetchall())

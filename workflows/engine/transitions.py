@@ -1,0 +1,165 @@
+"""The only writer of a state: each function is one transaction, and what it announces goes out after its commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from workflows import events, executors
+from workflows.engine import store
+from workflows.signals import run_finished
+from workflows.states import RUN_TERMINAL
+
+MAX_LOSSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step that this worker holds from now on, with what its attempt reads. `attempt` is the fence token."""
+
+    id: int
+    run: int
+    n: int
+    key: str
+    index: int | None
+    attempt: int
+    item: Any
+    short: bool
+    # By position (as text): {state, output, ref}.
+    inputs: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended: the state its step goes to, and what is kept."""
+
+    run: int
+    n: int
+    token: int
+    state: str
+    reason: str | None = None
+    # JSON text, made once by whoever knows that it is clean.
+    output: str | None = None
+    ref: str | None = None
+    error: Mapping[str, Any] | None = None
+    # Seconds until a retry.
+    delay: float | None = None
+    usage: Mapping[str, Any] | None = field(default=None)
+
+    def as_json(self) -> str:
+        """Return the record that `wf_end` reads; the output goes in as it is."""
+        record = {name: value for name, value in asdict(self).items() if value is not None and name != "output"}
+        text = json.dumps(record)
+        return text if self.output is None else f'{text[:-1]}, "output": {self.output}}}'
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Steps that were taken; if none, perhaps a run that others held (`hot`), to be waited for next time."""
+
+    taken: tuple[Taken, ...]
+    hot: int | None = None
+
+
+def _announce(run: int, happened: Sequence[Mapping[str, Any]] | None) -> None:
+    if not happened:
+        return
+    events.announce(run, happened)
+    last = str(happened[-1]["kind"])
+    state = last.removeprefix("run.")
+    if last.startswith("run.") and state in RUN_TERMINAL:
+        run_finished.send(sender=None, run_id=run, state=state)
+
+
+def _after_commit(run: int, happened: Sequence[Mapping[str, Any]] | None, queues: Iterable[str] | None) -> None:
+    transaction.on_commit(partial(_announce, run, happened))
+    if queues:
+        transaction.on_commit(partial(executors.get("celery").ring, tuple(queues)))
+
+
+def _taken(rows: Iterable[Mapping[str, Any]]) -> tuple[Taken, ...]:
+    return tuple(Taken(**row) for row in rows)
+
+
+def start(run: int, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Write the steps and first events of the run whose row was just made. Call inside its transaction."""
+    answer = store.start(run, steps)
+    _after_commit(run, answer["events"], answer["queues"])
+
+
+def claim(queues: list[str], worker: str, count: int, lease: float, first: int | None = None) -> Claimed:
+    """Take the best ready steps of these queues."""
+    answer = store.claim(queues, worker, count, lease, first)
+    for run, happened in answer["events"].items():
+        _after_commit(int(run), happened, None)
+    return Claimed(_taken(answer["taken"]), answer["hot"])
+
+
+def complete(
+    ends: Sequence[End], worker: str, queues: list[str], take: int, lease: float
+) -> tuple[set[tuple[int, int]], Claimed]:
+    """End attempts and take the next steps, in one commit.
+
+    Returns which (run, n) were accepted (the others had been taken away: somebody was first), and what was taken.
+    """
+    items = f"[{', '.join(end.as_json() for end in ends)}]"
+    answer = store.complete(items, worker, queues, take, lease)
+    accepted = set()
+    for result in answer["results"]:
+        accepted |= {(result["run"], n) for n in result["accepted"]}
+        _after_commit(result["run"], result["events"], result["ring"])
+    for run, happened in answer["claimed"].items():
+        _after_commit(int(run), happened, None)
+    return accepted, Claimed(_taken(answer["taken"]), answer["hot"])
+
+
+def expand(taken: Taken, worker: str, items: str, parallel: int) -> bool:
+    """Turn a mapped step into its items. False: it was taken away, or its run is being cancelled."""
+    answer = store.expand(taken.run, taken.n, taken.attempt, worker, items, parallel)
+    if answer["accepted"]:
+        _after_commit(taken.run, answer["events"], [answer["ring"]])
+    return bool(answer["accepted"])
+
+
+def cancel(run: int) -> bool:
+    """Cancel a run. False: it had ended, or was being cancelled already."""
+    answer = store.cancel(run)
+    _after_commit(run, answer["events"], None)
+    return bool(answer["events"])
+
+
+def sweep() -> float | None:
+    """Take back what lost workers held, wake what is due, ring for what nobody took.
+
+    Returns the seconds to the next wake-up that is known of.
+    """
+    answer = store.sweep(MAX_LOSSES)
+    for result in answer["results"]:
+        _after_commit(result["run"], result["events"], result["ring"])
+    late = store.waiting_queues(1.0)
+    if late:
+        executors.get("celery").ring(late)
+    due = answer["due"]
+    return max(0.05, float(due)) if due is not None else None
+
+
+def heartbeat(worker: str, lease: float, held: Sequence[tuple[int, int]]) -> dict[int, str]:
+    """Renew the leases that this worker names; by step id `ok`, `cancel` or `lost`."""
+    return store.heartbeat(worker, lease, held)
+
+
+def note(taken: Taken, kind: str, data: Mapping[str, Any]) -> None:
+    """Add a numbered event that changes no state, such as `step.progress`."""
+    answer = store.note(taken.run, kind, taken.n, taken.key, taken.index, taken.attempt, json.dumps(data))
+    if answer["event"] is not None:
+        _after_commit(taken.run, [answer["event"]], None)
+
+
+def keep_partitions() -> None:
+    """See to it that the next 100,000 runs have a partition to go to."""
+    store.partitions(store.last_run(), 2)

@@ -1,0 +1,23 @@
+"""Errors of workflows and runs."""
+
+from __future__ import annotations
+
+from mcp_site.core.errors import Conflict
+
+
+class RunNotCancellable(Conflict):
+    """This run has already ended."""
+
+    code = "run_ended"
+
+
+class PartUnavailable(Conflict):
+    """A part of this workflow is archived or gone."""
+
+    code = "part_unavailable"
+
+
+class NothingToRun(Conflict):
+    """There is no version to run yet; save one first."""
+
+    code = "no_version"

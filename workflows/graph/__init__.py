@@ -1,0 +1,22 @@
+"""The graph document: its shape, what can be wrong with it, and the plan that the engine carries out. Pure."""
+
+from __future__ import annotations
+
+from workflows.graph.check import Facts, Part, check, references
+from workflows.graph.document import Graph, Retry, Step, json_schema
+from workflows.graph.plan import Plan, PlannedStep, compile_plan, one_step
+
+__all__ = [
+    "Facts",
+    "Graph",
+    "Part",
+    "Plan",
+    "PlannedStep",
+    "Retry",
+    "Step",
+    "check",
+    "compile_plan",
+    "json_schema",
+    "one_step",
+    "references",
+]

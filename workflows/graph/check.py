@@ -1,0 +1,159 @@
+"""Everything that can be wrong with a graph, found at once, each with its path. Pure: facts come in as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_site.core.errors import Problem
+from mcp_site.core.ids import Reference
+from mcp_site.core.schemas import problems_of_schema, problems_of_value
+from workflows.expressions import Template
+from workflows.graph.document import Graph, Step, parse
+from workflows.graph.plan import ancestors, edges, find_cycle
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known of a definition that a step names: its kind and its version's input schema."""
+
+    kind: str
+    input_schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What exists, as far as the author may use it: definitions by reference text, connections by slug."""
+
+    definitions: Mapping[str, Part] = field(default_factory=dict)
+    connections: frozenset[str] = frozenset()
+
+
+def references(document: Any) -> tuple[set[str], set[str]]:
+    """Return the definition references and connection slugs that a document names, well formed or not."""
+    steps = document.get("steps") if isinstance(document, dict) else None
+    found = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    definitions = {step["definition"] for step in found if isinstance(step.get("definition"), str)}
+    connections = {step["connection"] for step in found if isinstance(step.get("connection"), str)}
+    return definitions, connections
+
+
+def check(document: Any, facts: Facts) -> tuple[Graph | None, list[Problem]]:
+    """Return the graph, if its shape can be read, and all problems; no problems means it can be saved."""
+    graph, problems = parse(document)
+    if graph is None:
+        return None, problems
+    problems = [*_inputs_schema(graph), *_keys(graph)]
+    keys = [step.key for step in graph.steps]
+    for index, step in enumerate(graph.steps):
+        problems += [problem.under(f"steps.{index}") for problem in _step(step, graph, set(keys), facts)]
+    output = Template(graph.output)
+    problems += [problem.under("output") for problem in _template(output, graph, set(keys), "", mapped=False)]
+    if len(set(keys)) == len(keys):
+        problems += _shape(graph)
+    return graph, list(dict.fromkeys(problems))
+
+
+def _inputs_schema(graph: Graph) -> Iterator[Problem]:
+    if graph.inputs is None:
+        return
+    yield from (problem.under("inputs") for problem in problems_of_schema(graph.inputs))
+    if graph.inputs.get("type", "object") != "object":
+        yield Problem("inputs.type", "invalid", "a run's inputs are an object")
+
+
+def _keys(graph: Graph) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, step in enumerate(graph.steps):
+        if step.key in seen:
+            detail = f"step {seen[step.key]} has the key `{step.key}` already"
+            yield Problem(f"steps.{index}.key", "duplicate_key", detail)
+        seen.setdefault(step.key, index)
+
+
+def _step(step: Step, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Problem]:
+    for place, needed in enumerate(step.needs):
+        if needed not in keys:
+            yield Problem(f"needs.{place}", "unknown_step", f"there is no step `{needed}`")
+        elif needed == step.key:
+            yield Problem(f"needs.{place}", "cycle", "a step can't need itself")
+    mapped = step.for_each is not None
+    inputs = Template(step.inputs)
+    yield from _template(inputs, graph, keys, "inputs", mapped=mapped, own=step.key)
+    yield from _template(Template(step.when), graph, keys, "when", mapped=False, own=step.key)
+    yield from _template(Template(step.for_each), graph, keys, "for_each", mapped=False, own=step.key)
+    if isinstance(step.inputs, str) and not inputs.is_whole and not inputs.problems:
+        yield Problem("inputs", "invalid", "write an object, or one expression that gives an object")
+    if isinstance(step.for_each, str) and "${{" not in step.for_each:
+        yield Problem("for_each", "invalid", "write an expression that gives a list, or a list")
+    if step.connection is not None and step.connection not in facts.connections:
+        detail = f"there is no connection `{step.connection}` that you may use"
+        yield Problem("connection", "unknown_connection", detail)
+    yield from _definition(step, inputs, facts)
+
+
+def _definition(step: Step, inputs: Template, facts: Facts) -> Iterator[Problem]:
+    try:
+        Reference.parse(step.definition)
+    except ValueError as exc:
+        yield Problem("definition", "invalid", str(exc))
+        return
+    part = facts.definitions.get(step.definition)
+    if part is None:
+        yield Problem("definition", "unknown_definition", f"there is no version `{step.definition}` that you may run")
+    elif part.input_schema is not None and isinstance(step.inputs, dict):
+        yield from _fit(step.inputs, inputs, dict(part.input_schema))
+
+
+def _fit(given: dict[str, Any], template: Template, schema: dict[str, Any]) -> Iterator[Problem]:
+    """Say which inputs can't fit the definition's schema, as far as that is known before the values are."""
+    properties = schema.get("properties")
+    known = properties if isinstance(properties, dict) else {}
+    for name in schema.get("required", []):
+        if name not in given:
+            yield Problem(f"inputs.{name}", "required", "the definition requires this input")
+    if schema.get("additionalProperties") is False:
+        for name in given:
+            if name not in known:
+                yield Problem(f"inputs.{name}", "unknown_input", "the definition has no such input")
+    if not template.is_constant:
+        # Values that are text with expressions in it are known only when the step starts.
+        constant = {name: value for name, value in given.items() if Template(value).is_constant}
+    else:
+        constant = given
+    loose = {key: value for key, value in schema.items() if key not in ("required", "minProperties")}
+    for problem in problems_of_value(loose, constant):
+        if problem.path:
+            yield problem.under("inputs")
+
+
+def _template(
+    template: Template, graph: Graph, keys: set[str], at: str, *, mapped: bool, own: str = ""
+) -> Iterator[Problem]:
+    for path, detail in template.problems:
+        yield Problem(".".join(part for part in (at, path) if part), "invalid_expression", detail)
+    for key in sorted(template.steps - keys):
+        yield Problem(at, "unknown_step", f"there is no step `{key}`")
+    if own in template.steps:
+        yield Problem(at, "cycle", "a step can't read its own output")
+    if not mapped and template.roots & {"item", "index"}:
+        detail = "`item` and `index` are known only to the inputs of a step with for_each"
+        yield Problem(at, "invalid_expression", detail)
+    if graph.inputs is not None and graph.inputs.get("additionalProperties") is False:
+        declared = graph.inputs.get("properties")
+        for name in sorted(template.inputs - set(declared if isinstance(declared, dict) else ())):
+            yield Problem(at, "unknown_input", f"the workflow declares no input `{name}`")
+
+
+def _shape(graph: Graph) -> Iterator[Problem]:
+    parents = edges(graph)
+    cycle = find_cycle(parents)
+    if cycle:
+        yield Problem("steps", "cycle", f"the steps wait for each other: {' → '.join(cycle)}")
+        return
+    reach = ancestors(parents)
+    for index, step in enumerate(graph.steps):
+        for key in sorted(Template([step.inputs, step.when, step.for_each]).steps):
+            if key in parents and key != step.key and key not in reach[step.key]:
+                yield Problem(f"steps.{index}", "not_upstream", f"`{key}` does not run before this step")

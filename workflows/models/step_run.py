@@ -1,0 +1,105 @@
+"""Steps of runs: one row per step, and one per item of a mapped step."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+from workflows.models.run import Run
+from workflows.states import JoinRule, StepState
+
+CONTROL_KEY = "_output"
+
+
+class StepRunQuerySet(models.QuerySet["StepRun"]):
+    """Reads of steps."""
+
+    def shown(self) -> StepRunQuerySet:
+        """Leave out the engine's own step that computes the run's output."""
+        return self.exclude(key=CONTROL_KEY)
+
+    def graph_steps(self) -> StepRunQuerySet:
+        """Return the steps of the graph, without the items of mapped ones."""
+        return self.shown().filter(index__isnull=True)
+
+
+class StepRun(models.Model):
+    """One step of one run, written by the engine alone. `n` is its position: the graph's steps first, then items."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="step_runs", db_index=False)
+    n = models.IntegerField()
+    key = models.CharField(max_length=63)
+    index = models.IntegerField(null=True)
+    kind = models.CharField(max_length=32)
+    state = models.CharField(max_length=16, choices=StepState)
+    reason = models.CharField(max_length=64, null=True)
+    queue = models.CharField(max_length=63)
+    # An attempt normally ends within milliseconds: a worker may claim many of them at once.
+    short = models.BooleanField(db_default=False)
+    priority = models.PositiveSmallIntegerField(db_default=5)
+    limit_id = models.IntegerField(db_default=0)
+    join_rule = models.CharField(max_length=16, choices=JoinRule, db_default=JoinRule.ALL_SUCCEEDED)
+    # The join's counters: how many parents (a map's: items) there are, and how they ended.
+    need = models.IntegerField(db_default=0)
+    ok = models.IntegerField(db_default=0)
+    bad = models.IntegerField(db_default=0)
+    skip = models.IntegerField(db_default=0)
+    succ = ArrayField(models.IntegerField(), db_default=[])
+    deps = ArrayField(models.IntegerField(), db_default=[])
+    # Positions of the steps that the expressions read.
+    reads = ArrayField(models.IntegerField(), db_default=[])
+    sink = models.BooleanField()
+    on_lost = models.CharField(max_length=8, db_default="fail")
+    attempt = models.IntegerField(db_default=0)
+    losses = models.IntegerField(db_default=0)
+    first_item = models.IntegerField(null=True)
+    released = models.IntegerField(null=True)
+    worker = models.CharField(max_length=120, null=True)
+    lease_until = models.DateTimeField(null=True)
+    wake_at = models.DateTimeField(null=True)
+    ready_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    item = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+    # The SHA-256 of an output over 64 KiB in the artifact store, or `items`: put together from the items' rows.
+    output_ref = models.CharField(max_length=64, null=True)
+    error = models.JSONField(null=True)
+
+    objects = StepRunQuerySet.as_manager()
+
+    class Meta:
+        db_table = "workflow_step_executions"
+        ordering = ("run_id", "n")
+        constraints = [
+            models.UniqueConstraint(fields=["run", "n"], name="step_position"),
+            models.CheckConstraint(condition=Q(state__in=StepState.values), name="step_state_known"),
+            models.CheckConstraint(condition=Q(need__gte=F("ok") + F("bad") + F("skip")), name="step_join_counted"),
+            models.CheckConstraint(
+                condition=Q(state="running", lease_until__isnull=False, worker__isnull=False)
+                | (~Q(state="running") & Q(lease_until__isnull=True, worker__isnull=True)),
+                name="step_lease_while_running",
+            ),
+            models.CheckConstraint(condition=~Q(state="ready") | Q(ready_at__isnull=False), name="step_ready_since"),
+            models.CheckConstraint(condition=~Q(state="retrying") | Q(wake_at__isnull=False), name="step_wakes"),
+        ]
+        indexes = [
+            # wf_claim: the best ready step of a queue under a limit.
+            models.Index(
+                F("queue"),
+                F("limit_id"),
+                F("priority").desc(),
+                F("ready_at"),
+                name="step_ready",
+                condition=Q(state="ready"),
+            ),
+            # wf_sweep: leases that lapsed.
+            models.Index(fields=["lease_until"], name="step_lease", condition=Q(state="running")),
+            # wf_sweep: retries and timers that are due.
+            models.Index(fields=["wake_at"], name="step_wake", condition=Q(state__in=["retrying", "waiting"])),
+        ]
+
+    def __str__(self) -> str:
+        return self.key if self.index is None else f"{self.key}[{self.index}]"

@@ -1,0 +1,56 @@
+"""Reads of runs that span tables or the artifact store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from workflows import artifacts
+from workflows.models import Attempt, Run, StepRun
+
+MAX_INLINE_ANSWER = 1024 * 1024
+Output = tuple[Any, dict[str, Any] | None]
+
+
+def _sized(value: Any) -> Output:
+    raw = json.dumps(value, ensure_ascii=False).encode()
+    if len(raw) <= MAX_INLINE_ANSWER:
+        return value, None
+    return None, {"size": len(raw), "sha256": artifacts.store_bytes(raw)}
+
+
+def _output(value: Any, ref: str | None, *, run: int, n: int) -> Output:
+    if ref is None:
+        return value, None
+    if ref == "items":
+        return _sized(items_output(run, n))
+    raw = artifacts.load_bytes(ref)
+    if len(raw) <= MAX_INLINE_ANSWER:
+        return json.loads(raw), None
+    return None, {"size": len(raw), "sha256": ref}
+
+
+def items_output(run: int, n: int) -> list[Any]:
+    """Return the outputs of a mapped step's items in order, null for those that did not succeed."""
+    rows = StepRun.objects.filter(run_id=run, succ=[n], index__isnull=False).order_by("index")
+    return [
+        _output(row.output, row.output_ref, run=run, n=row.n)[0] if row.state == "succeeded" else None
+        for row in rows.only("n", "state", "output", "output_ref")
+    ]
+
+
+def output_of_run(run: Run) -> Output:
+    """Return a run's output inline up to 1 MiB, else null and {size, sha256} of where it lies."""
+    return _output(run.output, run.output_ref, run=run.pk, n=run.output_n if run.output_n is not None else -1)
+
+
+def output_of_step(step: StepRun) -> Output:
+    """Return a step's output likewise."""
+    return _output(step.output, step.output_ref, run=step.run_id, n=step.n)
+
+
+def tries_of_step(step: StepRun) -> list[dict[str, Any]]:
+    """Return the attempts at a step, the first one first."""
+    rows = Attempt.objects.filter(run_id=step.run_id, n=step.n).order_by("number")
+    names = ("number", "worker", "started_at", "ended_at", "outcome", "reason", "error", "usage")
+    return list(rows.values(*names))

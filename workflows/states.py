@@ -1,0 +1,68 @@
+"""The words of the engine: states, what may follow what, and which states are final."""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+
+
+class RunState(TextChoices):
+    """How a run stands. `waiting` is computed for display and never stored."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+
+class StepState(TextChoices):
+    """How a step of a run stands. `failed` is the author's or the remote's fault, `crashed` is ours."""
+
+    PENDING = "pending"
+    READY = "ready"
+    RUNNING = "running"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class JoinRule(TextChoices):
+    """When a step with several parents starts. `map` is the engine's own, for a mapped step waiting for its items."""
+
+    ALL_SUCCEEDED = "all_succeeded"
+    ALL_DONE = "all_done"
+    ANY_SUCCEEDED = "any_succeeded"
+    ANY_FAILED = "any_failed"
+    NONE_FAILED = "none_failed"
+    MAP = "map"
+
+
+_R, _S = RunState, StepState
+RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    _R.QUEUED: frozenset({_R.RUNNING, _R.CANCELLED, _R.TIMED_OUT, _R.CANCELLING}),
+    _R.RUNNING: frozenset({_R.PAUSED, _R.SUCCEEDED, _R.FAILED, _R.TIMED_OUT, _R.CANCELLING, _R.CANCELLED}),
+    _R.PAUSED: frozenset({_R.RUNNING, _R.SUCCEEDED, _R.FAILED, _R.TIMED_OUT, _R.CANCELLING, _R.CANCELLED}),
+    _R.CANCELLING: frozenset({_R.CANCELLED}),
+}
+STEP_TRANSITIONS: dict[StepState, frozenset[StepState]] = {
+    _S.PENDING: frozenset({_S.READY, _S.RUNNING, _S.SKIPPED, _S.CANCELLED}),
+    _S.READY: frozenset({_S.RUNNING, _S.TIMED_OUT, _S.CANCELLED}),
+    _S.RUNNING: frozenset(
+        {_S.SUCCEEDED, _S.FAILED, _S.CRASHED, _S.TIMED_OUT, _S.CANCELLED, _S.RETRYING, _S.SKIPPED, _S.WAITING, _S.READY}
+    ),
+    _S.WAITING: frozenset({_S.READY, _S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLED}),
+    _S.RETRYING: frozenset({_S.READY, _S.CANCELLED, _S.TIMED_OUT}),
+}
+RUN_TERMINAL = frozenset(RunState) - RUN_TRANSITIONS.keys()
+STEP_TERMINAL = frozenset(StepState) - STEP_TRANSITIONS.keys()
+
+# Queues of the embedded worker: one for each built-in kind, and one for what the engine itself evaluates.
+CONTROL_QUEUE = "control"

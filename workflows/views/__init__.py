@@ -1,0 +1,1 @@
+"""The pages of workflows and runs."""
