@@ -13,6 +13,7 @@ from accounts import access
 from accounts.models import User
 from connections import services
 from connections.models import Connection, SchemaSnapshot
+from mcp_site.core.admin import ReadOnly
 
 
 @admin.register(Connection)
@@ -72,21 +73,9 @@ class ConnectionAdmin(ModelAdmin):
 
 
 @admin.register(SchemaSnapshot)
-class SchemaSnapshotAdmin(ModelAdmin):
+class SchemaSnapshotAdmin(ReadOnly):
     """Snapshots: to read, never to change."""
 
     list_display = ("connection", "number", "tables_count", "created_at", "created_by")
     list_select_related = ("connection", "created_by")
     search_fields = ("connection__slug",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody removes."""
-        return False

@@ -1,4 +1,4 @@
-"""The pages of connections: the list, and one with its schema and what can be done with it: test, scan, query."""
+"""The pages of connections: the list, and one with its last test, its schema and a small query console."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from connections.forms import ConnectionFilterForm, QueryForm, SchemaForm
 from connections.models import Connection, SchemaSnapshot
 from mcp_site.core import uses
 from mcp_site.core.errors import AppError
+from mcp_site.core.registry import UnknownPlugin
 
 PAGE_SIZE = 50
-# Of a search in a schema; narrowing it finds the others.
-MAX_TABLES = 400
+# More tables than these are found by searching, not by scrolling.
+MAX_TABLES = 300
 
 
 class ConnectionList(PageView):
@@ -31,25 +32,24 @@ class ConnectionList(PageView):
     def get(self, request: HttpRequest) -> HttpResponse:
         """Show a page of them, narrowed by the query."""
         form = ConnectionFilterForm(request.GET)
-        found = _narrowed(Connection.objects.visible_to(self.person).for_api(), form.chosen).order_by("slug")
+        found = self._narrowed(Connection.objects.visible_to(self.person), form.chosen).for_api().order_by("slug")
         page = Paginator(found, PAGE_SIZE).get_page(form.chosen.get("page"))
         context = {"form": form, "page": page}
         return self.page_or_part(
             "connections/connection_list.html", "connections/partials/connection_rows.html", context
         )
 
+    def _narrowed(self, found: Any, chosen: dict[str, Any]) -> Any:
+        found = found.exclude(archived_at=None) if chosen.get("archived") else found.active()
+        if text := chosen.get("search"):
+            found = found.filter(Q(slug__icontains=text) | Q(name__icontains=text) | Q(description__icontains=text))
+        if type_name := chosen.get("type"):
+            found = found.filter(type=type_name)
+        return found
 
-def _narrowed(found: Any, chosen: dict[str, Any]) -> Any:
-    found = found.exclude(archived_at=None) if chosen.get("archived") else found.filter(archived_at=None)
-    if text := chosen.get("search"):
-        found = found.filter(Q(slug__icontains=text) | Q(name__icontains=text) | Q(description__icontains=text))
-    if type_ := chosen.get("type"):
-        found = found.filter(type=type_)
-    return found
 
-
-class _OfConnection(PageView):
-    """What the page of a connection and its acts share."""
+class _OfOne(PageView):
+    """What the pages of one connection share."""
 
     section = "connections"
 
@@ -59,129 +59,146 @@ class _OfConnection(PageView):
         return found
 
     def show(self, connection: Connection, status: int = 200, **more: Any) -> HttpResponse:
-        """Render the page, or the part that htmx asks for: the query, or the schema browser."""
-        able = _capabilities(connection)
-        acts = {"test": "use", "scan": "use", "query": "query"}
+        """Render the page, with `more` in its context."""
+        known = _capabilities(connection)
+        usable = known if not connection.is_archived else frozenset()
         may = {
-            act: act in able and not connection.is_archived and access.can(self.person, f"connection.{right}", connection)
-            for act, right in acts.items()
+            "test": "test" in usable and access.can(self.person, "connection.use", connection),
+            "scan": "scan" in usable and access.can(self.person, "connection.use", connection),
+            "query": "query" in usable and access.can(self.person, "connection.query", connection),
         }
-        context = {"connection": connection, "may": may, "has_schema": "scan" in able, "query_form": QueryForm(), **more}
-        if self.request.method == "POST":
-            part = "connections/partials/query.html"
-        else:
-            part = "connections/partials/schema.html"
-        if "scan" in able:
-            context |= self.schema(connection)
-        context |= {
-            "config": _config(connection),
+        context = {
+            "connection": connection,
+            "config": _settings(connection),
+            "may": may,
+            "has_schema": "scan" in known,
+            "query_form": QueryForm(),
             "uses": uses.find("connection", connection.pk, by=self.person),
+            **self.schema(connection),
+            **more,
         }
-        return self.page_or_part("connections/connection_detail.html", part, context, status)
+        return self.page("connections/connection_detail.html", context, status=status)
 
     def schema(self, connection: Connection) -> dict[str, Any]:
-        """Return the newest snapshot's tables that fit the search, by schema, and the one that is looked at."""
+        """Return what the schema browser shows: the tables that fit the search, and the chosen one."""
         form = SchemaForm(self.request.GET)
         form.is_valid()
         search, wanted = form.cleaned_data.get("search", ""), form.cleaned_data.get("table", "")
-        snapshot: SchemaSnapshot | None = connection.snapshots.order_by("-number").first()
-        found = snapshot.tables_with(search) if snapshot is not None else []
-        named = sorted(((f"{table['schema']}.{table['name']}", table) for table in found), key=lambda pair: pair[0])
-        schemas: dict[str, list[dict[str, Any]]] = {}
-        for _, table in named[:MAX_TABLES]:
-            schemas.setdefault(str(table["schema"]), []).append(table)
-        chosen = next((pair for pair in named if pair[0] == wanted), named[0] if named else None)
+        snapshot = SchemaSnapshot.objects.filter(connection=connection).order_by("-number").first()
+        if snapshot is None:
+            return {"snapshot": None}
+        tables = snapshot.tables_with(search)
+        named = {f"{table['schema']}.{table['name']}": table for table in tables}
         return {
             "snapshot": snapshot,
             "search": search,
-            "found": len(named),
-            "is_cut": len(named) > MAX_TABLES,
-            "schemas": schemas,
-            "table": _table(*chosen) if chosen is not None else None,
+            "found": len(tables),
+            "schemas": _by_schema(tables[:MAX_TABLES]),
+            "is_cut": len(tables) > MAX_TABLES,
+            "table": _with_keys(named.get(wanted) or (tables[0] if tables else None)),
         }
 
 
-def _table(full_name: str, table: dict[str, Any]) -> dict[str, Any]:
-    points_at = {name: f"→ {key['table']}" for key in table["foreign_keys"] for name in key["columns"]}
-    columns = []
-    for column in table["columns"]:
-        keys = ["primary key"] if column["name"] in table["primary_key"] else []
-        keys += [points_at[column["name"]]] if column["name"] in points_at else []
-        columns.append({**column, "key": ", ".join(keys)})
-    return {**table, "full_name": full_name, "columns": columns}
-
-
-def _capabilities(connection: Connection) -> frozenset[str]:
-    if connection.type not in connectors.CONNECTORS:
-        # A plug-in that is not installed any more: the page still shows what is stored.
-        return frozenset()
-    return connectors.get(connection.type).capabilities
-
-
-def _config(connection: Connection) -> list[tuple[str, Any, bool]]:
-    """Return name, value and whether it is a secret (then the value only says whether it is set)."""
-    found = []
-    for name, value in connection.shown_config.items():
-        is_secret = isinstance(value, dict) and value.keys() == {"set"}
-        found.append((name, value["set"] if is_secret else value, is_secret))
-    return found
-
-
-class ConnectionDetail(_OfConnection):
+class ConnectionDetail(_OfOne):
     """One connection."""
 
     def get(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Show how it was last reached, what it holds, and what uses it."""
-        return self.show(self.find(slug))
+        """Show it; htmx asks for the schema browser alone."""
+        connection = self.find(slug)
+        if getattr(request, "htmx", False):
+            context = {"connection": connection, **self.schema(connection)}
+            return self.page("connections/partials/schema.html", context)
+        return self.show(connection)
 
 
-class ConnectionTest(_OfConnection):
-    """Trying a connection."""
+class ConnectionTest(_OfOne):
+    """Trying the connection."""
 
     def post(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Try it phase by phase, and go back to its page, which shows them."""
+        """Test, keep the result, and show it."""
+        connection = self.find(slug)
         with self.saying():
-            result = services.test_connection(by=self.person, connection=self.find(slug))
-            failed = next((phase for phase in result.phases if not phase.ok), None)
-            if failed is None:
-                messages.success(request, "The connection works.")
-            else:
-                messages.error(request, f"The test stopped at {failed.name}: {failed.detail}")
+            services.test_connection(by=self.person, connection=connection)
         return redirect("connection-detail", slug)
 
 
-class ConnectionScan(_OfConnection):
-    """Reading a connection's schema."""
+class ConnectionScan(_OfOne):
+    """Reading the schema."""
 
     def post(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Read it, and go back to its page."""
+        """Scan, and say whether anything changed."""
+        connection = self.find(slug)
         with self.saying():
-            snapshot, is_new = services.scan_connection(by=self.person, connection=self.find(slug))
-            found = f"{snapshot.tables_count} table{'' if snapshot.tables_count == 1 else 's'}"
-            messages.success(request, f"Found {found}." if is_new else f"Nothing has changed: {found}.")
+            snapshot, is_new = services.scan_connection(by=self.person, connection=connection)
+            said = "is new" if is_new else "is still true: the schema did not change"
+            messages.success(request, f"Snapshot {snapshot.number} {said}.")
         return redirect("connection-detail", slug)
 
 
-class ConnectionQuery(_OfConnection):
-    """Running a read-only query."""
+class ConnectionQuery(_OfOne):
+    """The small query console."""
 
     def get(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Send whoever reloads the result back to the page."""
+        """Send whoever reloads the page of a result back to the form."""
         return redirect("connection-detail", slug)
 
     def post(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Show the rows, or beside the text what is wrong with it."""
+        """Run one statement that reads, and show what came of it beside the form."""
         connection = self.find(slug)
         form = QueryForm(request.POST)
-        if not form.is_valid():
-            return self.show(connection, self.refused(400), query_form=form)
-        given = form.cleaned_data
-        try:
-            found = services.run_query(by=self.person, connection=connection, sql=given["sql"], limit=given["limit"])
-        except AppError as exc:
-            return self.show(connection, self.refused(exc.status), query_form=form, problems=sentences_of(exc))
-        return self.show(connection, query_form=form, result=found.as_json(), warnings=found.warnings)
+        context: dict[str, Any] = {"query_form": form}
+        status = 400
+        if form.is_valid():
+            asked = {"sql": form.cleaned_data["sql"], "limit": form.cleaned_data["limit"]}
+            try:
+                result = services.run_query(by=self.person, connection=connection, **asked)
+                context |= {"result": result.as_json(), "warnings": result.warnings}
+                status = 200
+            except AppError as exc:
+                context["problems"] = sentences_of(exc)
+                status = exc.status
+        if getattr(request, "htmx", False):
+            return self.page("connections/partials/query.html", {"connection": connection, **context}, status=status)
+        return self.show(connection, status=status, **context)
 
-    def refused(self, status: int) -> int:
-        """Return the status of a refusal: htmx puts nothing on the page that comes with an error's."""
-        return 200 if getattr(self.request, "htmx", False) else status
+
+def _capabilities(connection: Connection) -> frozenset[str]:
+    try:
+        return connectors.get(connection.type).capabilities
+    except UnknownPlugin:
+        return frozenset()
+
+
+def _settings(connection: Connection) -> list[tuple[str, Any, bool]]:
+    """Return (name, value, is a secret) for each setting; of a secret only whether it is set."""
+    shown: list[tuple[str, Any, bool]] = []
+    for name, value in connection.shown_config.items():
+        is_secret = isinstance(value, dict) and value.keys() == {"set"}
+        if is_secret:
+            shown.append((name, value["set"], True))
+        elif isinstance(value, dict):
+            inner = ", ".join(f"{key}: {part}" for key, part in value.items() if part not in (None, ""))
+            shown.append((name, inner, False))
+        elif value not in (None, "", []):
+            shown.append((name, value, False))
+    return shown
+
+
+def _by_schema(tables: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for table in tables:
+        grouped.setdefault(table["schema"], []).append(table)
+    return grouped
+
+
+def _with_keys(table: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the table with, at each column, what keys it is part of."""
+    if table is None:
+        return None
+    primary = dict.fromkeys(table.get("primary_key", []), "primary key")
+    foreign = {name: f"→ {key['table']}" for key in table.get("foreign_keys", []) for name in key.get("columns", [])}
+    columns = [
+        {**column, "key": ", ".join(keys[column["name"]] for keys in (primary, foreign) if column["name"] in keys)}
+        for column in table["columns"]
+    ]
+    return {**table, "columns": columns, "full_name": f"{table['schema']}.{table['name']}"}

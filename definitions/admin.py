@@ -11,24 +11,9 @@ from unfold.admin import ModelAdmin
 
 from definitions import gates, services
 from definitions.models import Alias, AliasMove, Definition, DefinitionVersion
+from mcp_site.core.admin import ReadOnly
 
 _EDITABLE = ("name", "description", "tags", "visibility")
-
-
-class ReadOnly(ModelAdmin):
-    """Rows to read, never to change."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody removes."""
-        return False
 
 
 class DefinitionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the type checker only

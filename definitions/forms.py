@@ -1,9 +1,8 @@
-"""Forms of the pages of definitions, and what a form needs to know of a JSON Schema."""
+"""Forms of the definition pages, and JSON Schemas in words for whoever makes forms of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,59 +11,67 @@ from django import forms
 from accounts.forms import FilterForm
 from definitions import kinds
 
-# A schema with more names than this is given as JSON.
-MAX_FIELDS = 60
+# More properties than a person fills in; the API takes them all.
+MAX_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaField:
-    """One property of an object's schema: its name, its rule, and both in words."""
+    """One property of an object's JSON Schema as people read it."""
 
     name: str
-    rule: Mapping[str, Any]
     type: str
     required: bool
     help: str
     default: str
+    rule: dict[str, Any]
 
 
-def _in_words(rule: Mapping[str, Any]) -> str:
-    named = rule.get("type")
-    types = [str(one) for one in (named if isinstance(named, list) else [named]) if one]
-    words = ["one of " + ", ".join(map(str, rule["enum"][:6]))] if isinstance(rule.get("enum"), list) else types
+def _range(rule: dict[str, Any]) -> str:
     low, high = rule.get("minimum"), rule.get("maximum")
     if low is not None and high is not None:
-        words.append(f"{low} to {high}")
-    elif low is not None or high is not None:
-        words.append(f"at least {low}" if low is not None else f"at most {high}")
-    return ", ".join(words) or "anything"
+        return f"{low} to {high}"
+    if low is not None:
+        return f"at least {low}"
+    return f"at most {high}" if high is not None else ""
+
+
+def type_in_words(rule: dict[str, Any]) -> str:
+    """Return a schema's type as a short text: `integer, 1 to 20`, `one of a, b`."""
+    if isinstance(rule.get("enum"), list):
+        return "one of " + ", ".join(str(item) for item in rule["enum"][:6]) + ("…" if len(rule["enum"]) > 6 else "")
+    named = rule.get("type")
+    text = " or ".join(str(one) for one in named) if isinstance(named, list) else str(named or "any")
+    if text == "array" and isinstance(rule.get("items"), dict):
+        text = f"array of {type_in_words(rule['items'])}"
+    return ", ".join(part for part in (text, str(rule.get("format") or ""), _range(rule)) if part)
 
 
 def fields_of_schema(schema: Any) -> list[SchemaField]:
-    """Return the properties of an object's schema in their order; nothing where it names none or too many."""
-    named = schema.get("properties") if isinstance(schema, Mapping) else None
-    if not isinstance(named, Mapping) or len(named) > MAX_FIELDS:
+    """Return the properties of an object's schema in their order; nothing where there are none, or too many, to name."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict) or len(properties) > MAX_FIELDS:
         return []
-    listed = schema.get("required")
-    required = listed if isinstance(listed, list) else []
-    found = []
-    for name, value in named.items():
-        rule = value if isinstance(value, Mapping) else {}
-        default = json.dumps(rule["default"], ensure_ascii=False) if "default" in rule else ""
-        text = str(rule.get("description") or rule.get("title") or "")
-        found.append(SchemaField(str(name), rule, _in_words(rule), name in required, text, default))
-    return found
+    required = schema.get("required")
+    wanted = set(required) if isinstance(required, list) else set()
+    return [
+        SchemaField(
+            name=name,
+            type=type_in_words(rule),
+            required=name in wanted,
+            help=str(rule.get("description") or ""),
+            default=json.dumps(rule["default"], ensure_ascii=False) if "default" in rule else "",
+            rule=rule,
+        )
+        for name, rule in ((name, rule if isinstance(rule, dict) else {}) for name, rule in properties.items())
+    ]
 
 
 class DefinitionFilterForm(FilterForm):
     """`?search=&kind=&tag=&archived=`."""
 
-    kind = forms.ChoiceField(required=False)
+    kind = forms.ChoiceField(
+        required=False, choices=lambda: [("", "Any kind"), *((kind.name, kind.label) for kind in kinds.all_kinds())]
+    )
     tag = forms.CharField(required=False, max_length=50)
     archived = forms.BooleanField(required=False)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Read now and not at import: kinds are loaded when they are first asked for.
-        choices = [("", "Any kind"), *((kind.name, kind.label) for kind in kinds.all_kinds())]
-        self.base_fields["kind"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
-        super().__init__(*args, **kwargs)

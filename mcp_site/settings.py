@@ -260,6 +260,13 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
+    # Routes that answer at the root too are described once.
+    "PREPROCESSING_HOOKS": ["mcp_site.api_urls.described_once"],
+    "ENUM_NAME_OVERRIDES": {
+        "RunState": "workflows.states.RunState",
+        "StepState": "workflows.states.StepState",
+        "Visibility": "mcp_site.core.models.Visibility",
+    },
 }
 
 # Static files, times, logs ------------------------------------------------------------

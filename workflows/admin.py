@@ -11,25 +11,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 
+from mcp_site.core.admin import ReadOnly
 from mcp_site.core.errors import AppError
 from workflows import services
 from workflows.models import Artifact, Attempt, Event, Limit, Run, StepRun, Workflow, WorkflowAlias, WorkflowVersion
-
-
-class ReadOnly(ModelAdmin):
-    """Rows that only the panel writes."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody adds by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody removes."""
-        return False
 
 
 class VersionInline(TabularInline):

@@ -1,63 +1,21 @@
-"""What the list of connections can be narrowed and ordered by."""
+"""What the list of connections can be narrowed by."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import django_filters
-from django.db.models import Q, QuerySet
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from connections import connectors
 from connections.models import Connection
-from mcp_site.core.errors import Rejected
-from mcp_site.core.models import Visibility
-from mcp_site.core.pagination import NewestFirst
+from mcp_site.core.filters import NamedFilter
 
 
-class ConnectionFilter(django_filters.FilterSet):
-    """`?type=`, `?visibility=`, `?archived=`, `?search=`. The archived show only when asked for."""
+class ConnectionFilter(NamedFilter):
+    """`?type=` beside what all named things have."""
 
     type = django_filters.ChoiceFilter(choices=lambda: [(name, name) for name in connectors.CONNECTORS])
-    visibility = django_filters.ChoiceFilter(choices=Visibility.choices)
-    archived = django_filters.BooleanFilter(method="filter_archived")
-    search = django_filters.CharFilter(method="filter_search", max_length=200)
 
     class Meta:
         model = Connection
         fields: ClassVar[tuple[str, ...]] = ()
-
-    def filter_queryset(self, queryset: Any) -> Any:
-        """Leave the archived out unless `archived` is given."""
-        if self.form.cleaned_data.get("archived") is None:
-            queryset = queryset.filter(archived_at=None)
-        return super().filter_queryset(queryset)
-
-    def filter_archived(self, queryset: QuerySet[Connection], _name: str, value: bool) -> QuerySet[Connection]:
-        """Keep only the archived, or only the others."""
-        return queryset.filter(archived_at__isnull=not value)
-
-    def filter_search(self, queryset: QuerySet[Connection], _name: str, value: str) -> QuerySet[Connection]:
-        """Keep what has the text in slug, name or description."""
-        return queryset.filter(Q(slug__icontains=value) | Q(name__icontains=value) | Q(description__icontains=value))
-
-
-class ConnectionPages(NewestFirst):
-    """Newest first, or as `?ordering=` says."""
-
-    orderings: ClassVar[dict[str, tuple[str, ...]]] = {
-        "created_at": ("id",),
-        "-created_at": ("-id",),
-        "name": ("name", "id"),
-        "-name": ("-name", "-id"),
-        "slug": ("slug",),
-        "-slug": ("-slug",),
-    }
-
-    def get_ordering(self, request: Request, queryset: QuerySet[Connection], view: APIView) -> tuple[str, ...]:
-        """Return the asked order. Raises Rejected where it is not one of ours."""
-        asked = request.query_params.get("ordering", "-created_at")
-        if asked not in self.orderings:
-            raise Rejected(f"one of {', '.join(self.orderings)}", attr="ordering")
-        return self.orderings[asked]

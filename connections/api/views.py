@@ -16,9 +16,10 @@ from rest_framework.views import APIView
 from accounts.models import User
 from connections import connectors, services
 from connections.api import serializers
-from connections.api.filters import ConnectionFilter, ConnectionPages
+from connections.api.filters import ConnectionFilter
 from connections.models import Connection, SchemaSnapshot
 from mcp_site.core.errors import NotFound, Rejected
+from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery
 
 _TAGS = ["connections"]
@@ -59,7 +60,7 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
 
     serializer_class = serializers.ConnectionSerializer
     filterset_class = ConnectionFilter
-    pagination_class = ConnectionPages
+    pagination_class = NamedPages
     lookup_field = "slug"
     queryset = Connection.objects.none()
 

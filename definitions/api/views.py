@@ -15,10 +15,11 @@ from rest_framework.views import APIView
 from accounts.models import User
 from definitions import kinds, services
 from definitions.api import serializers as shapes
-from definitions.api.filters import DefinitionFilter, DefinitionPages
+from definitions.api.filters import DefinitionFilter
 from definitions.models import Definition
 from mcp_site.core import uses
 from mcp_site.core.errors import NotFound, Rejected
+from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery
 from mcp_site.core.serializers import Strict
 
@@ -96,7 +97,7 @@ class DefinitionViewSet(mixins.ListModelMixin, OfDefinition):
 
     serializer_class = shapes.DefinitionSerializer
     filterset_class = DefinitionFilter
-    pagination_class = DefinitionPages
+    pagination_class = NamedPages
     reads: ClassVar[dict[str, frozenset[str]]] = {"destroy": frozenset({"force"})}
 
     @extend_schema(

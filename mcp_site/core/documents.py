@@ -40,18 +40,27 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _refuse_nul(value: Any) -> None:
-    """Raise Rejected where text holds U+0000, which PostgreSQL can't store."""
+def _refuse_text(text: str, path: str) -> None:
+    """Raise Rejected for a text that PostgreSQL can't store."""
+    if "\x00" in text:
+        raise Rejected("may not hold the NUL character", attr=path or None, code="null_character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise Rejected("holds half of a surrogate pair, which is no text", attr=path or None, code="not_text") from exc
+
+
+def _refuse_unstorable(value: Any) -> None:
+    """Raise Rejected where a text or a name can't be stored."""
     stack: list[tuple[str, Any]] = [("", value)]
     while stack:
         path, item = stack.pop()
-        if isinstance(item, str) and "\x00" in item:
-            raise Rejected("text may not hold the NUL character", attr=path or None, code="null_character")
+        if isinstance(item, str):
+            _refuse_text(item, path)
         if isinstance(item, dict):
             for key, inner in item.items():
-                if "\x00" in str(key):
-                    raise Rejected("a name may not hold the NUL character", attr=path or None, code="null_character")
-                stack.append((f"{path}.{key}" if path else str(key), inner))
+                _refuse_text(key, path)
+                stack.append((f"{path}.{key}" if path else key, inner))
         elif isinstance(item, list):
             stack.extend((f"{path}.{index}" if path else str(index), inner) for index, inner in enumerate(item))
 
@@ -69,7 +78,7 @@ def load_json(text: bytes) -> Any:
     except (ValueError, RecursionError) as exc:
         # ValueError: NaN, or an integer of more digits than Python converts.
         raise Rejected("not JSON: a number is out of range", code="parse_error") from exc
-    _refuse_nul(value)
+    _refuse_unstorable(value)
     return value
 
 

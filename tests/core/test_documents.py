@@ -36,6 +36,7 @@ def test_what_is_written_canonically_reads_back_the_same(value: object) -> None:
         (b"\xff", "parse_error"),
         (b"[" * 65 + b"]" * 65, "too_deep"),
         (b'["\\u0000"]', "null_character"),
+        (b'{"a": "\\ud800"}', "not_text"),
         (b'{"\\u0000": 1}', "null_character"),
     ],
 )

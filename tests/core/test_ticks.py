@@ -30,6 +30,7 @@ def test_a_tick_that_another_process_is_at_is_left_to_it() -> None:
             cursor.execute("select pg_advisory_lock(%s)", [key])
             ready.set()
             done.wait(10)
+            cursor.execute("select pg_advisory_unlock(%s)", [key])
         connection.close()
 
     ready, done = threading.Event(), threading.Event()

@@ -16,7 +16,7 @@ from definitions import services as definitions
 from definitions.models import Definition
 from mcp_site.core.errors import Rejected
 from tests.workflows.conftest import Bells, kinds_of_events, make_script, states
-from workflows import queries, services
+from workflows import outputs, services
 from workflows.engine import store, transitions
 from workflows.engine.transitions import End
 from workflows.engine.worker import Worker
@@ -116,7 +116,7 @@ def test_a_mapped_step_gives_its_items_in_order(start: Start, worker: Worker) ->
     assert run.state == "succeeded"
     parent = StepRun.objects.get(run=run, key="m", index=None)
     assert (parent.need, parent.ok) == (7, 7)
-    assert len(queries.output_of_step(parent)[0]) == 7
+    assert len(outputs.output_of_step(parent)[0]) == 7
 
 
 def test_no_more_items_are_on_their_way_than_the_graph_allows(start: Start, worker: Worker) -> None:
@@ -143,7 +143,7 @@ def test_one_bad_item_fails_its_parent_and_lets_the_others_finish(ben: User, sta
 
     parent = StepRun.objects.get(run=run, key="m", index=None)
     assert (run.state, parent.state, parent.error["message"]) == ("failed", "failed", "1 of 3 items did not succeed")
-    assert queries.output_of_step(parent)[0] == [10, None, 2]
+    assert outputs.output_of_step(parent)[0] == [10, None, 2]
 
 
 def test_what_is_not_a_list_can_not_be_mapped(start: Start, worker: Worker) -> None:
@@ -200,7 +200,7 @@ def test_a_large_output_goes_to_the_artifact_store_and_comes_back_whole(
 
     assert states(run) == {"a": "succeeded", "b": "succeeded"}
     assert StepRun.objects.get(run=run, key="a").output is None
-    assert queries.output_of_run(run)[0] == {"text": "x" * 200_000}
+    assert outputs.output_of_run(run)[0] == {"text": "x" * 200_000}
 
 
 @pytest.mark.parametrize("value", ["'\\x00'", "float('nan')", "'\\ud800'", "{1, 2}"])
@@ -297,7 +297,7 @@ def test_a_retry_is_not_left_alive_in_a_cancelling_run(start: Start, worker: Wor
 
 
 def test_terminal_rows_never_change(start: Start, worker: Worker) -> None:
-    run = finish(worker, start({"key": "a"}))
+    finish(worker, start({"key": "a"}))
 
     for table in ("workflow_runs", "workflow_step_executions"):
         with pytest.raises(IntegrityError, match="never changes"), transaction.atomic(), connection.cursor() as cursor:

@@ -1,36 +1,23 @@
-"""Query parameters of the lists."""
+"""What the lists of workflows and runs can be narrowed by."""
 
 from __future__ import annotations
 
-import django_filters
-from django.db.models import Q, QuerySet
+from typing import ClassVar
 
+import django_filters
+from django.db.models import QuerySet
+
+from mcp_site.core.filters import TaggedFilter
 from workflows.models import Run, TriggerKind, Workflow
 from workflows.states import RunState
 
 
-class WorkflowFilter(django_filters.FilterSet):
-    """`?tag=&archived=&search=`."""
-
-    tag = django_filters.CharFilter(method="by_tag")
-    archived = django_filters.BooleanFilter(method="by_archived")
-    search = django_filters.CharFilter(method="by_text")
+class WorkflowFilter(TaggedFilter):
+    """What all named things have, with tags."""
 
     class Meta:
         model = Workflow
-        fields: tuple[str, ...] = ()
-
-    def by_tag(self, queryset: QuerySet[Workflow], name: str, value: str) -> QuerySet[Workflow]:
-        """Keep those with the tag."""
-        return queryset.filter(tags__contains=[value])
-
-    def by_archived(self, queryset: QuerySet[Workflow], name: str, value: bool) -> QuerySet[Workflow]:
-        """Keep the archived, or those that are not."""
-        return queryset.filter(archived_at__isnull=not value)
-
-    def by_text(self, queryset: QuerySet[Workflow], name: str, value: str) -> QuerySet[Workflow]:
-        """Keep those whose slug, name or description holds the text."""
-        return queryset.filter(Q(slug__icontains=value) | Q(name__icontains=value) | Q(description__icontains=value))
+        fields: ClassVar[tuple[str, ...]] = ()
 
 
 class RunFilter(django_filters.FilterSet):
@@ -40,16 +27,16 @@ class RunFilter(django_filters.FilterSet):
     definition = django_filters.CharFilter(field_name="definition__slug")
     state = django_filters.MultipleChoiceFilter(choices=RunState.choices)
     trigger = django_filters.ChoiceFilter(field_name="trigger_kind", choices=TriggerKind.choices)
-    label = django_filters.CharFilter(method="by_label")
+    label = django_filters.CharFilter(method="filter_label", max_length=300)
     started_by = django_filters.UUIDFilter(field_name="started_by__uid")
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = Run
-        fields: tuple[str, ...] = ()
+        fields: ClassVar[tuple[str, ...]] = ()
 
-    def by_label(self, queryset: QuerySet[Run], name: str, value: str) -> QuerySet[Run]:
+    def filter_label(self, queryset: QuerySet[Run], _name: str, value: str) -> QuerySet[Run]:
         """Keep those with the label `name:text`."""
         label, _, text = value.partition(":")
         return queryset.filter(labels__contains={label: text})

@@ -22,7 +22,7 @@ from accounts.permissions import actor
 from definitions.models import Definition
 from mcp_site.core.errors import Problem, reject_if
 from mcp_site.core.http import StrictQuery, whole_number
-from workflows import artifacts, events, queries, services
+from workflows import artifacts, events, outputs, services
 from workflows.api import run_serializers as shapes
 from workflows.api.filters import RunFilter
 from workflows.api.workflows import read_body
@@ -30,6 +30,7 @@ from workflows.models import Artifact, LogChunk, Run, StepRun, TriggerKind, Work
 from workflows.stream import stream
 
 MAX_WAIT = 60
+_KEY = "[a-z][a-z0-9_]{0,62}"
 # What browsers may show inside the panel; everything else is a download.
 SAFE_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "text/plain", "application/json"})
 
@@ -37,7 +38,7 @@ SAFE_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "
 def answer_run(request: Request, run: Run, status: int = 200) -> Response:
     """Answer one run with its output."""
     shown = Run.objects.for_api().get(pk=run.pk)
-    context = {"request": request, "output": queries.output_of_run(shown)}
+    context = {"request": request, "output": outputs.output_of_run(shown)}
     data = shapes.RunDetailSerializer(shown, context=context).data
     headers = {"Location": f"/api/v1/runs/{run.uid}"} if status == 201 else None
     return Response(data, status=status, headers=headers)
@@ -155,12 +156,20 @@ class RunViewSet(mixins.ListModelMixin, StrictQuery):
         return Response({"results": shown, "next_after": rows[limit - 1].n if more else None})
 
     @extend_schema(responses={200: shapes.StepDetailSerializer})
-    @action(detail=True, methods=["get"], url_path=r"steps/(?P<key>[a-z][a-z0-9_]{0,62})(/(?P<index>[0-9]{1,6}))?")
-    def step(self, request: Request, uid: UUID, key: str, index: str | None = None) -> Response:
-        """Answer one step, or one item of a mapped step, with output and attempts."""
-        where = {"index": int(index)} if index is not None else {"index__isnull": True}
-        step = get_object_or_404(StepRun.objects.shown(), run=self.get_object(), key=key, **where)
-        context = {"output": queries.output_of_step(step), "tries": queries.tries_of_step(step)}
+    @action(detail=True, methods=["get"], url_path=rf"steps/(?P<key>{_KEY})")
+    def step(self, request: Request, uid: UUID, key: str) -> Response:
+        """Answer one step of the graph with its output and attempts."""
+        return self._answer_step(key=key, index__isnull=True)
+
+    @extend_schema(responses={200: shapes.StepDetailSerializer}, operation_id="runs_steps_items_retrieve")
+    @action(detail=True, methods=["get"], url_path=rf"steps/(?P<key>{_KEY})/(?P<index>[0-9]{{1,6}})")
+    def item(self, request: Request, uid: UUID, key: str, index: str) -> Response:
+        """Answer one item of a mapped step with its output and attempts."""
+        return self._answer_step(key=key, index=int(index))
+
+    def _answer_step(self, **where: Any) -> Response:
+        step = get_object_or_404(StepRun.objects.shown(), run=self.get_object(), **where)
+        context = {"output": outputs.output_of_step(step), "tries": outputs.tries_of_step(step)}
         return Response(shapes.StepDetailSerializer(step, context=context).data)
 
     @extend_schema(responses={200: OpenApiResponse({"type": "object"})}, filters=False)

@@ -15,7 +15,9 @@ from rest_framework.response import Response
 
 from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
+from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.pagination import NewestFirst
 from workflows import services
 from workflows.api import serializers as shapes
 from workflows.api.filters import WorkflowFilter
@@ -39,14 +41,12 @@ class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQu
     lookup_value_regex = "[a-z0-9][a-z0-9-]{0,62}"
     serializer_class = shapes.WorkflowSerializer
     filterset_class = WorkflowFilter
+    pagination_class = NamedPages
     query_params = frozenset({"force"})
 
     def get_queryset(self) -> QuerySet[Workflow]:
-        """Return what the caller may see; lists leave out the archived unless asked for them."""
-        found = Workflow.objects.visible_to(self.request.user).for_api().order_by("-id")
-        if self.action == "list" and "archived" not in self.request.query_params:
-            found = found.active()
-        return found
+        """Return what the caller may see."""
+        return Workflow.objects.visible_to(self.request.user).for_api()
 
     def _show(self, workflow: Workflow, status: int = 200) -> Response:
         shown = Workflow.objects.for_api().get(pk=workflow.pk)
@@ -86,7 +86,7 @@ class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQu
 
     @extend_schema(methods=["GET"], responses={200: shapes.WorkflowVersionSerializer(many=True)}, filters=False)
     @extend_schema(methods=["POST"], request=shapes.VersionCreate, responses={201: shapes.WorkflowVersionSerializer})
-    @action(detail=True, methods=["get", "post"], filterset_class=None)
+    @action(detail=True, methods=["get", "post"], filterset_class=None, pagination_class=NewestFirst)
     def versions(self, request: Request, slug: str) -> Response:
         """List the versions, newest first; POST saves the next one (200 and the newest if it says the same)."""
         workflow = self.get_object()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from workflows import artifacts, queries
+from workflows import artifacts, outputs
 from workflows.engine.plans import RunInfo
 from workflows.engine.transitions import Taken
 from workflows.expressions import EvaluationFailed, Template
@@ -48,7 +48,7 @@ def load(output: Any, ref: str | None, *, run: int, n: int) -> Any:
     if ref is None:
         return output
     if ref == "items":
-        return queries.items_output(run, n)
+        return outputs.items_output(run, n)
     raw = artifacts.load_bytes(ref)
     if len(raw) > MAX_IN_EXPRESSIONS:
         raise EvaluationFailed(f"an output of {len(raw)} bytes is too large for an expression")

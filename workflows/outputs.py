@@ -1,4 +1,4 @@
-"""Reads of runs that span tables or the artifact store."""
+"""Outputs of runs and steps wherever they are stored: in the row, in the items' rows, in the artifact store."""
 
 from __future__ import annotations
 
