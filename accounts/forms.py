@@ -47,7 +47,7 @@ class FilterForm(forms.Form):
     @property
     def chosen(self) -> dict[str, Any]:
         """Return what was understood of the query, by name."""
-        return {name: value for name, value in self.cleaned_data.items() if value not in (None, "", [])}
+        return {name: value for name, value in self.cleaned_data.items() if value not in (None, "", [], False)}
 
     @property
     def is_narrowed(self) -> bool:
@@ -57,4 +57,4 @@ class FilterForm(forms.Form):
     @property
     def refusals(self) -> list[str]:
         """Return a sentence for each parameter that was not understood."""
-        return [f"{name}: {' '.join(errors)}" for name, errors in self.errors.items()]
+        return [f"{name}: {' '.join(map(str, errors))}" for name, errors in self.errors.items()]

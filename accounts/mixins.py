@@ -1,37 +1,21 @@
-"""What page views of all apps share: the signed-in request, and the guard in front of it."""
+"""What page views of all apps share: a signed-in person, a place in the navigation, errors in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Concatenate, ParamSpec, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import render, resolve_url
 from django.views import View
 
 from accounts.models import User
 from mcp_site.core.errors import AppError, Rejected
 from mcp_site.core.http import page_or_partial
-
-P = ParamSpec("P")
-
-
-class SignedInRequest(HttpRequest):
-    """A request that came through `signed_in`: its user is a person."""
-
-    user: User
-
-
-def signed_in(
-    view: Callable[Concatenate[SignedInRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Send people who are not signed in to the login page, and back afterwards."""
-    guarded = login_required(cast("Callable[..., HttpResponse]", view))
-    return cast("Callable[Concatenate[HttpRequest, P], HttpResponse]", guarded)
 
 
 class PageView(LoginRequiredMixin, View):
@@ -43,6 +27,14 @@ class PageView(LoginRequiredMixin, View):
     def person(self) -> User:
         """Return who looks at the page."""
         return cast(User, self.request.user)
+
+    def handle_no_permission(self) -> HttpResponseRedirect | HttpResponse:  # type: ignore[override]  # not only redirects
+        """Send a whole page to the sign-in; have htmx go there instead of swapping it into the page."""
+        htmx = getattr(self.request, "htmx", None)
+        if htmx:
+            where = redirect_to_login(htmx.current_url_abs_path or "/", resolve_url("login"))
+            return HttpResponse(status=401, headers={"HX-Redirect": where.url})
+        return super().handle_no_permission()
 
     def page(self, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
         """Render a page, or a part of one."""

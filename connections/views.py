@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +17,7 @@ from connections import connectors, services
 from connections.forms import ConnectionFilterForm, QueryForm, SchemaForm
 from connections.models import Connection, SchemaSnapshot
 from mcp_site.core import uses
-from mcp_site.core.errors import AppError
+from mcp_site.core.errors import AppError, Forbidden
 from mcp_site.core.registry import UnknownPlugin
 
 PAGE_SIZE = 50
@@ -129,8 +130,8 @@ class ConnectionScan(_OfOne):
         """Scan, and say whether anything changed."""
         connection = self.find(slug)
         with self.saying():
-            snapshot, is_new = services.scan_connection(by=self.person, connection=connection)
-            said = "is new" if is_new else "is still true: the schema did not change"
+            snapshot = services.scan_connection(by=self.person, connection=connection)
+            said = "is new" if snapshot.is_new else "is still true: the schema did not change"
             messages.success(request, f"Snapshot {snapshot.number} {said}.")
         return redirect("connection-detail", slug)
 
@@ -154,6 +155,9 @@ class ConnectionQuery(_OfOne):
                 result = services.run_query(by=self.person, connection=connection, **asked)
                 context |= {"result": result.as_json(), "warnings": result.warnings}
                 status = 200
+            except Forbidden as exc:
+                # There is no form to say it beside.
+                raise PermissionDenied(exc.detail) from exc
             except AppError as exc:
                 context["problems"] = sentences_of(exc)
                 status = exc.status

@@ -48,7 +48,7 @@ def type_in_words(rule: dict[str, Any]) -> str:
 
 
 def fields_of_schema(schema: Any) -> list[SchemaField]:
-    """Return the properties of an object's schema in their order; nothing where there are none, or too many, to name."""
+    """Return the properties of an object's schema in their order; none where there are too many to fill in."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     if not isinstance(properties, dict) or len(properties) > MAX_FIELDS:
         return []

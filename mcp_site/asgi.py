@@ -10,11 +10,13 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
 django_application = get_asgi_application()
 
 from accounts.authentication import SocketToken  # noqa: E402
+from mcp_site import gate  # noqa: E402
 from mcp_site.core.ticks import TickThread  # noqa: E402  after django.setup()
 from workflows.routing import websocket_urlpatterns  # noqa: E402
 
@@ -31,5 +33,8 @@ async def _websocket(scope: Any, receive: Any, send: Any) -> Any:
 
 application = ProtocolTypeRouter({"http": django_application, "websocket": _websocket})
 
+# The first request would otherwise wait for every page's code.
+get_resolver().url_patterns  # noqa: B018
+gate.wait()
 if settings.MCP_TICKS:
     TickThread().start()

@@ -9,6 +9,8 @@ from celery import Celery
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
 from django.conf import settings
 
+from mcp_site import gate
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
 
 app = Celery("mcp_site")
@@ -24,6 +26,7 @@ def _learn_queues(sender: str, instance: Any, **_: Any) -> None:
     from workflows import tasks
 
     tasks.serve(list(instance.app.amqp.queues))
+    gate.wait()
 
 
 @worker_ready.connect

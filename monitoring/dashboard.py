@@ -87,7 +87,7 @@ def summary(person: User) -> Summary:
     ready, oldest = stats.queue(person)
     return Summary(
         going=going,
-        going_total=runs.unfinished().count() if len(going) == GOING else len(going),
+        going_total=runs.unfinished().count(),
         outcomes=outcomes,
         p95=stats.p95_since(person, since),
         ready=ready,

@@ -6,6 +6,7 @@ their controller in the environment.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import os
 import secrets
@@ -47,4 +48,6 @@ def pytest_unconfigure() -> None:
     _stack.close()
 
 
+# A mistake in the configuration ends pytest before it calls anybody.
+atexit.register(_stack.close)
 _start()

@@ -112,7 +112,11 @@ def _field(prop: SchemaField, initial: Any) -> forms.Field:
     }
     if isinstance(rule.get("enum"), list):
         return ChosenField(rule["enum"], widget=forms.Select(attrs=_TEXT), **shared)
-    numbers = {"min_value": rule.get("minimum"), "max_value": rule.get("maximum"), "widget": forms.NumberInput(_TEXT)}
+    numbers: dict[str, Any] = {
+        "min_value": rule.get("minimum"),
+        "max_value": rule.get("maximum"),
+        "widget": forms.NumberInput(_TEXT),
+    }
     match _plain_type(rule):
         case "string":
             # What the schema asks of the text, the service says.
@@ -139,7 +143,8 @@ class RunForm(forms.Form):
         """Make the fields. `given` are inputs to begin with; `free`: ask for JSON where there is no schema."""
         super().__init__(*args, **kwargs)
         given = given or {}
-        self.props = fields_of_schema(schema)
+        # What must be given first; PostgreSQL does not keep the order in which a schema names its properties.
+        self.props = sorted(fields_of_schema(schema), key=lambda prop: not prop.required)
         self.whole = not self.props and (schema is not None or free)
         for place, prop in enumerate(self.props):
             self.fields[f"{PREFIX}-{place}"] = _field(prop, given.get(prop.name, prop.rule.get("default")))

@@ -70,7 +70,7 @@ def grid_of(runs: Iterable[Run], keys: Sequence[str]) -> Grid:
 
 def latest_of(workflows: Iterable[int]) -> dict[int, Run]:
     """Return the newest run of each workflow, by its key. One query."""
-    newest = Run.objects.filter(workflow__in=list(workflows)).order_by("workflow", "-id").distinct("workflow")
+    newest = Run.objects.filter(workflow__in=list(workflows)).order_by("workflow_id", "-id").distinct("workflow_id")
     return {run.workflow_id: run for run in newest.defer("graph", "pins", "inputs", "output") if run.workflow_id}
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from django import template
 from django.templatetags.static import static
-from django.urls import reverse
-from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from mcp_site.core import clock
@@ -45,7 +44,6 @@ def word(state: str) -> str:
     return str(state).replace("_", " ").capitalize()
 
 
-@register.simple_tag
 def icon_href(name: str) -> str:
     """Return the address of one drawing of the sprite."""
     return f"{static('img/icons.svg')}#{name}"
@@ -105,14 +103,6 @@ def kind(name: str, size: str = "") -> SafeString:
     more = format_html(' data-size="{}"', size) if size else ""
     colour = drawn if drawn in _KINDS else name
     return format_html('<span class="c-kind" data-kind="{}"{}>{}</span>', colour, more, icon(drawn))
-
-
-@register.inclusion_tag("components/nav_link.html", takes_context=True)
-def nav_link(context: Mapping[str, Any], name: str, label: str, icon_name: str) -> dict[str, Any]:
-    """Make a link of the side navigation, marked where the page is under it."""
-    url, path = reverse(name), context["request"].path
-    current = path == url if url == "/" else path.startswith(url)
-    return {"url": url, "label": label, "icon_name": icon_name, "current": current}
 
 
 def ago_text(at: datetime, now: datetime) -> str:
@@ -202,7 +192,14 @@ def cell(value: Any) -> str:
 @register.filter
 def is_table(value: Any) -> bool:
     """Tell whether a value has the shape of a query's rows."""
-    return isinstance(value, dict) and isinstance(value.get("columns"), list) and isinstance(value.get("rows"), list)
+    # Steps give what they like: what only looks like a table is drawn as a tree.
+    columns, rows = (value.get("columns"), value.get("rows")) if isinstance(value, dict) else (None, None)
+    return (
+        isinstance(columns, list)
+        and isinstance(rows, list)
+        and all(isinstance(column, dict) and "name" in column for column in columns)
+        and all(isinstance(row, list) for row in rows)
+    )
 
 
 @register.simple_tag
@@ -217,7 +214,8 @@ def _label(name: str) -> SafeString:
 
 
 def _leaf(value: Any) -> SafeString:
-    text = json.dumps(value, ensure_ascii=False)
+    # Text of several lines (a traceback, an answer) stands as it was written.
+    text = f'"{value}"' if isinstance(value, str) and "\n" in value else json.dumps(value, ensure_ascii=False)
     if len(text) > MAX_TEXT:
         text = f"{text[:MAX_TEXT]}…"
     if isinstance(value, str):

@@ -84,8 +84,8 @@ class Up:
 
     1. Take the data folder, make the keys, decide the mode, check the port.
     2. Plan the embedded servers and write run.json: their addresses are known before they run.
-    3. Start `manage.py prepare`, which loads Django while the servers start, then migrates.
-    4. Start web and worker; `prepare` makes the first administrator and loads the example meanwhile.
+    3. Start `manage.py prepare`, web and worker, which load Django while the servers start; `prepare` migrates.
+    4. Let web and worker begin; `prepare` makes the first administrator and loads the example meanwhile.
     5. Say `ready` when the web answers, let `prepare` run the example, serve until asked to end.
     """
 
@@ -99,7 +99,9 @@ class Up:
         self.data.make_keys()
         given = os.environ
         self.env = {**given, **self.mode.environment(given), "MCP_DATA_DIR": str(self.data.path)}
-        self.env |= {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "mcp_site.settings", "CELERY_QUIET": "1"}
+        self.env |= {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "mcp_site.settings"}
+        # The checks load every page's code into the worker; `prepare`, web and `make check` have looked.
+        self.env |= {"CELERY_QUIET": "1", "CELERY_SKIP_CHECKS": "1"}
         self.servers = servers.plan(
             self.data.path, database=not given.get("DATABASE_URL"), redis=not given.get("REDIS_URL")
         )
@@ -130,10 +132,14 @@ class Up:
 
     def _serve(self) -> int:
         prepared = self._start_prepare()
-        self.servers.start()
-        prepared.tell("servers")
-        prepared.wait_for("migrated")
-        self._start_services()
+        gate, opener = os.pipe()
+        with os.fdopen(opener, "wb", buffering=0) as gatekeeper:
+            self._start_services(gate)
+            os.close(gate)
+            self.servers.start()
+            prepared.tell("servers")
+            prepared.wait_for("migrated")
+            gatekeeper.write(b"go")
         prepared.wait_for("prepared")
         self._wait_for_the_web()
         say(f"ready {self.mode.url}")
@@ -161,7 +167,7 @@ class Up:
             self.prepare = spawn(command, last=signal.SIGKILL, env=self.env, cwd=_ROOT, pass_fds=(theirs.fileno(),))
         return _Prepare(self.prepare, ours, self.supervisor, self._watch)
 
-    def _start_services(self) -> None:
+    def _start_services(self, gate: int) -> None:
         options, python = self.options, [sys.executable, "-W", _ROOT_WARNING]
         address = ["--host", options.host, "--port", str(options.port)]
         serve = ["-m", "uvicorn", "mcp_site.asgi:application", *address, "--lifespan", "off", "--log-level", "warning"]
@@ -169,8 +175,8 @@ class Up:
         work = ["-m", "celery", "-A", "mcp_site", "worker", "-P", "threads", "-Q", _QUEUES, "--loglevel", "WARNING"]
         work += ["-c", self.env.get("MCP_WORKER_THREADS") or "8", "-n", f"up-{os.getpid()}@%h"]
         work += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        self.supervisor.add("web", [sys.executable, *serve])
-        self.supervisor.add("worker", [*python, *work])
+        self.supervisor.add("web", [sys.executable, *serve], gate=gate)
+        self.supervisor.add("worker", [*python, *work], gate=gate)
 
     def _wait_for_the_web(self) -> None:
         deadline = time.monotonic() + _START_SECONDS

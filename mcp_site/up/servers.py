@@ -83,6 +83,7 @@ class Servers:
 
 def plan(data_dir: Path, *, database: bool = True, redis: bool = True) -> Servers:
     """Decide what will run and where, starting nothing. Raises StartFailed."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     sockets = _socket_folder(data_dir) if database or redis else data_dir / "sock"
     place = postgres.find_place(data_dir / "postgres", sockets) if database else None
     return Servers(data_dir, sockets, place, valkey.url(sockets) if redis else None)

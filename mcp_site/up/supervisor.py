@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from mcp_site.gate import VARIABLE
 from mcp_site.up.processes import kill_descendants, spawn
 
 _SHORTEST_PAUSE = 0.5
@@ -76,11 +77,11 @@ class Supervisor:
     def _asked(self, _number: int, _frame: FrameType | None) -> None:
         self.signals += 1
 
-    def add(self, name: str, command: list[str]) -> None:
-        """Start a service and keep it running from now on."""
+    def add(self, name: str, command: list[str], *, gate: int) -> None:
+        """Start a service, which waits at the gate, and keep it running from now on; later starts need not wait."""
         service = Service(name, command)
         self.services.append(service)
-        self._start(service)
+        self._start(service, gate)
 
     def watch(self, seconds: float) -> list[int]:
         """Wait for `seconds` or until something happens; start what died. Returns the descriptors that can be read.
@@ -106,8 +107,9 @@ class Supervisor:
         except BlockingIOError:
             pass
 
-    def _start(self, service: Service) -> None:
-        service.process = spawn(service.command, last=signal.SIGKILL, env=self.env, cwd=self.cwd)
+    def _start(self, service: Service, *gate: int) -> None:
+        env = {**self.env, VARIABLE: str(gate[0])} if gate else self.env
+        service.process = spawn(service.command, last=signal.SIGKILL, env=env, cwd=self.cwd, pass_fds=gate)
         service.started = time.monotonic()
 
     def _start_what_is_due(self) -> None:

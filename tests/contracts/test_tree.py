@@ -63,7 +63,8 @@ def test_no_file_names_a_path_of_one_machine() -> None:
     texts = [
         path for path in FILES if path.suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".html", ".js", ".in", ""}
     ]
-    texts = [path for path in texts if not _is_vendored(path) and path != Path(__file__)]
+    # Tests may name what must not be reached.
+    texts = [path for path in texts if not _is_vendored(path) and path.relative_to(ROOT).parts[0] != "tests"]
 
     found = {
         str(path.relative_to(ROOT)): match[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -93,6 +97,26 @@ class Panel:
             return connection.getresponse().status
         finally:
             connection.close()
+
+    def call(self, method: str, path: str, body: Any = None, token: str = "") -> Any:
+        """Ask the API; returns its JSON. Fails on an error status."""
+        with self._asked(method, path, body, token, "application/json") as answer:
+            return json.load(answer)
+
+    def stream(self, path: str, token: str) -> AbstractContextManager[http.client.HTTPResponse]:
+        """Open a stream of events; it is closed with the block."""
+        return self._asked("GET", path, None, token, "text/event-stream")
+
+    @contextmanager
+    def _asked(self, method: str, path: str, body: Any, token: str, accept: str) -> Iterator[http.client.HTTPResponse]:
+        headers = {"Accept": accept, "Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            with connection.getresponse() as answer:
+                assert answer.status < 400, (answer.status, answer.read())
+                yield answer
 
     def child(self, text: str) -> int:
         """Return the process number of the child with `text` in its command line."""

@@ -178,7 +178,10 @@ class Worker:
         """Claim nothing more; after a grace, hand back what still runs."""
         if not self.retiring.is_set():
             self.retiring.set()
-            threading.Timer(GRACE, self._hand_back).start()
+            later = threading.Timer(GRACE, self._hand_back)
+            # An idle worker need not wait for it.
+            later.daemon = True
+            later.start()
 
     def _hand_back(self) -> None:
         with self._lock:

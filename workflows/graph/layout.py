@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import floor
 
 BOX_WIDTH, BOX_HEIGHT = 164, 50
@@ -109,7 +110,7 @@ def _order(work: _Work) -> None:
     for sweep in range(SWEEPS):
         forward = sweep % 2 == 0
         columns = work.columns if forward else work.columns[::-1]
-        for beside, column in zip(columns, columns[1:], strict=False):
+        for beside, column in pairwise(columns):
             rank = {place: number for number, place in enumerate(beside)}
             near = work.left if forward else work.right
             weight = {
@@ -190,7 +191,7 @@ def _joined(work: _Work, nodes: Sequence[Node], index: Mapping[str, int]) -> lis
                 stops += [work.add(work.layer[source] + step) for step in range(1, span + 1)]
             stops.append(target)
             found.append((source, target, stops))
-            for before, after in zip(stops, stops[1:], strict=False):
+            for before, after in pairwise(stops):
                 if work.layer[after] == work.layer[before] + 1:
                     work.join(before, after)
     return found

@@ -15,7 +15,7 @@ from django.shortcuts import get_object_or_404, redirect
 from accounts import access
 from accounts.mixins import PageView
 from mcp_site.core import clock
-from workflows import queries, services, stats
+from workflows import outputs, services, stats
 from workflows.forms import RunFilterForm
 from workflows.models import Artifact, LogChunk, Run, StepRun
 from workflows.states import RUN_TERMINAL
@@ -29,7 +29,7 @@ MAX_ARTIFACTS = 100
 _BAD = ("failed", "timed_out", "cancelled")
 
 
-def narrowed(found: QuerySet[Run], chosen: dict[str, Any], person: Any) -> QuerySet[Run]:
+def narrowed(found: Any, chosen: dict[str, Any], person: Any) -> Any:
     """Return the runs that fit a filter form."""
     state = chosen.get("state")
     if state == "open":
@@ -51,7 +51,7 @@ def narrowed(found: QuerySet[Run], chosen: dict[str, Any], person: Any) -> Query
 
 
 class RunList(PageView):
-    """Runs, newest first. Pages go by number: a list that grows at its top has no stable page counts."""
+    """Runs, newest first. Pages begin before a number: a list that grows at its top has no stable count."""
 
     section = "runs"
 
@@ -166,7 +166,7 @@ class _OfRun(PageView):
 
     def result(self) -> dict[str, Any]:
         """Return inputs, output and files."""
-        output, elsewhere = queries.output_of_run(self.run)
+        output, elsewhere = outputs.output_of_run(self.run)
         files = list(Artifact.objects.filter(run=self.run).order_by("id")[:MAX_ARTIFACTS])
         return {
             "output": output,
@@ -185,13 +185,13 @@ class _OfRun(PageView):
         if found is None:
             raise Http404
         items = StepRun.objects.filter(run=self.run, key=found.key, index__isnull=False).defer("output", "item")
-        output, elsewhere = queries.output_of_step(found)
+        output, elsewhere = outputs.output_of_step(found)
         return {
             "step": found,
             "definition": self.definitions.get(found.key, ""),
             "output": output,
             "elsewhere": elsewhere,
-            "tries": queries.tries_of_step(found),
+            "tries": outputs.tries_of_step(found),
             # What went wrong first: of thousands of items those are the ones to look at.
             "items": list(_bad_first(items)[:MAX_ITEMS]) if found.first_item is not None else [],
         }

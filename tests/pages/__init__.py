@@ -1,0 +1,1 @@
+"""The pages, as people and browsers see them."""
