@@ -42,7 +42,9 @@ def _free_port() -> int:
 
 def _address_of_the_test_database() -> str:
     given = urlsplit(os.environ["DATABASE_URL"])
-    return urlunsplit(given._replace(path=f"/{connection.settings_dict['NAME']}"))
+    # The path may also hold the folder of a socket; the database is its last part.
+    folder = given.path.rpartition("/")[0]
+    return urlunsplit(given._replace(path=f"{folder}/{connection.settings_dict['NAME']}"))
 
 
 @pytest.fixture
