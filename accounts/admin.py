@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
-from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 
 from accounts.models import AuditEvent, User
 from mcp_site.core.admin import ReadOnly
 
-admin.site.unregister(Group)
+
+class _SmallLetters:
+    """E-mails are stored in small letters, as they are looked up at sign-in."""
+
+    cleaned_data: dict[str, Any]
+
+    def clean_email(self) -> str:
+        """Return the e-mail as it is stored."""
+        return str(self.cleaned_data["email"]).lower()
+
+
+class UserChange(_SmallLetters, UserChangeForm):
+    """A user to be changed."""
+
+    class Meta:
+        model = User
+        fields = "__all__"
+
+
+class UserCreation(_SmallLetters, AdminUserCreationForm):
+    """A user to be made."""
+
+    class Meta:
+        model = User
+        fields = ("email",)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]  # unfold's mixture is its own
-    """Users: the e-mail is the login, groups are roles and teams."""
+class UserAdmin(DjangoUserAdmin):
+    """Users: the e-mail is the login, groups are roles and teams (groups have an admin page of Django's own)."""
 
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
+    form = UserChange
+    add_form = UserCreation
     ordering = ("email",)
     list_display = ("email", "full_name", "role", "is_active", "is_staff", "last_login")
     list_filter = ("is_active", "is_staff", "groups")
@@ -32,15 +54,13 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]  #
         ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         ("Times", {"fields": ("created_at", "last_login")}),
     )
-    add_fieldsets = (  # type: ignore[assignment]  # the stubs know only Django's own fields
-        (None, {"classes": ("wide",), "fields": ("email", "full_name", "password1", "password2")}),
+    add_fieldsets = (
+        (
+            None,
+            {"classes": ("wide",), "fields": ("email", "full_name", "usable_password", "password1", "password2")},
+        ),
     )
     filter_horizontal = ("groups",)
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # likewise
-    """Roles (Viewer, Editor, Admin) and teams."""
 
 
 @admin.register(AuditEvent)

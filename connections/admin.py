@@ -7,7 +7,6 @@ from typing import Any, cast
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from accounts import access
 from accounts.models import User
@@ -17,7 +16,7 @@ from mcp_site.core.admin import ReadOnly
 
 
 @admin.register(Connection)
-class ConnectionAdmin(ModelAdmin):
+class ConnectionAdmin(admin.ModelAdmin):
     """Connections: name, description and visibility can be changed here; the rest on its page or by API."""
 
     list_display = ("slug", "name", "type", "owner", "visibility", "last_test_at", "last_scan_at", "archived_at")

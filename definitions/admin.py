@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 from definitions import gates, services
 from definitions.models import Alias, AliasMove, Definition, DefinitionVersion
@@ -16,7 +15,7 @@ from mcp_site.core.admin import ReadOnly
 _EDITABLE = ("name", "description", "tags", "visibility")
 
 
-class DefinitionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the type checker only
+class DefinitionForm(forms.ModelForm):
     """What can be changed, held to the same rules as everywhere."""
 
     def clean(self) -> dict[str, Any]:
@@ -28,7 +27,7 @@ class DefinitionForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for 
 
 
 @admin.register(Definition)
-class DefinitionAdmin(ModelAdmin):
+class DefinitionAdmin(admin.ModelAdmin):
     """Definitions: what they do is in their versions, which are saved on their page or by API."""
 
     form = DefinitionForm

@@ -57,7 +57,6 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.
 CSRF_TRUSTED_ORIGINS: list[str] = [PUBLIC_URL] if _HTTPS else []
 
 INSTALLED_APPS = [
-    "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -293,4 +292,3 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
     },
 }
-UNFOLD = {"SITE_TITLE": "Model Control Panel", "SITE_HEADER": "Model Control Panel", "SITE_URL": "/"}

@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
 
 from mcp_site.core.admin import ReadOnly
 from mcp_site.core.errors import AppError
@@ -17,7 +16,7 @@ from workflows import services
 from workflows.models import Artifact, Attempt, Event, Limit, Run, StepRun, Workflow, WorkflowAlias, WorkflowVersion
 
 
-class VersionInline(TabularInline):
+class VersionInline(admin.TabularInline):
     """The versions of a workflow, to look at."""
 
     model = WorkflowVersion
@@ -33,7 +32,7 @@ class VersionInline(TabularInline):
 
 
 @admin.register(Workflow)
-class WorkflowAdmin(ModelAdmin):
+class WorkflowAdmin(admin.ModelAdmin):
     """Workflows: name, owner, visibility; the graph is in the versions."""
 
     list_display = ("slug", "name", "owner", "visibility", "latest_number", "archived_at")

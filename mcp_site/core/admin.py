@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import admin
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
 
-class ReadOnly(ModelAdmin):
+class ReadOnly(admin.ModelAdmin):
     """Rows that only the panel writes: to read, never to change."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
