@@ -121,14 +121,21 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MAX_BODY_BYTES", default=2 * 1024 * 1024)
 # Database: PostgreSQL and nothing else ------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", default="")
 _database = env.db_url("DATABASE_URL") if DATABASE_URL else _RUN.get("database", {"NAME": "start-it-with-manage.py-up"})
+# Under ASGI each request has its own thread, so a connection per thread is never used twice: a pool. 0 behind another.
+MCP_DB_POOL = env.int("MCP_DB_POOL", default=20)
 DATABASES = {
     "default": {
-        "CONN_MAX_AGE": None if env.bool("MCP_PERSISTENT_CONNECTIONS", default=True) else 0,
-        "CONN_HEALTH_CHECKS": True,
         **_database,
         "ENGINE": "django.db.backends.postgresql",
-        # jit: the engine's functions are many short statements, which it only slows down.
-        "OPTIONS": {"connect_timeout": 10, "options": "-c jit=off -c timezone=UTC", **_database.get("OPTIONS", {})},
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 10,
+            # jit: the engine's functions are many short statements, which it only slows down.
+            "options": "-c jit=off -c timezone=UTC",
+            "pool": {"min_size": 1, "max_size": MCP_DB_POOL, "timeout": 15} if MCP_DB_POOL else False,
+            **_database.get("OPTIONS", {}),
+        },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -207,9 +214,7 @@ SIMPLE_JWT = {
 }
 
 # Security ------------------------------------------------------------
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
-CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS

@@ -30,8 +30,6 @@ def _start() -> None:
     _stack.callback(shutil.rmtree, folder, ignore_errors=True)
     os.environ["MCP_DATA_DIR"] = str(folder)
     os.environ.setdefault("MCP_LOCAL", "1")
-    # A thread that goes on after its test must not keep the test database from being dropped.
-    os.environ.setdefault("MCP_PERSISTENT_CONNECTIONS", "0")
     os.environ.setdefault("MCP_TICKS", "0")
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
     os.environ.setdefault("MCP_SECRET_KEYS", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())

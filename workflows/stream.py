@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
+from django.db import close_old_connections
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from workflows import events
@@ -35,6 +36,8 @@ def stream(run: Run, after: int) -> HttpResponseBase:
     """
     if run.is_terminal and after >= run.events:
         return HttpResponse(status=204)
+    # This thread's part is over, while its request goes on for as long as the client follows.
+    close_old_connections()
     response = StreamingHttpResponse(_frames(run.pk, after), content_type="text/event-stream")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"

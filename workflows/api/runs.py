@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
+from django.db import close_old_connections
 from django.db.models import QuerySet
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
@@ -49,6 +50,8 @@ def wait_for(run: Run, seconds: int) -> None:
     until = time.monotonic() + seconds
     pause = 0.01
     while time.monotonic() < until and Run.objects.unfinished().filter(pk=run.pk).exists():
+        # Back into the pool meanwhile: many may wait at once.
+        close_old_connections()
         time.sleep(pause)
         pause = min(0.25, pause * 1.5)
 

@@ -51,6 +51,12 @@ class Worker:
     def work(self, queue: str) -> int:
         """Answer a bell for `queue`: claim, carry out, complete, until nothing is ready. Returns the attempts made."""
         close_old_connections()
+        try:
+            return self._work(queue)
+        finally:
+            close_old_connections()
+
+    def _work(self, queue: str) -> int:
         queues = self.queues or [queue]
         if queue not in queues:
             queues = [*queues, queue]
