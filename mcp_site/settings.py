@@ -133,7 +133,7 @@ DATABASES = {
             "connect_timeout": 10,
             # jit: the engine's functions are many short statements, which it only slows down.
             "options": "-c jit=off -c timezone=UTC",
-            "pool": {"min_size": 1, "max_size": MCP_DB_POOL, "timeout": 15} if MCP_DB_POOL else False,
+            "pool": {"min_size": 1, "max_size": MCP_DB_POOL, "timeout": 10} if MCP_DB_POOL else False,
             **_database.get("OPTIONS", {}),
         },
     }
@@ -248,7 +248,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "mcp_site.core.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
-    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    # OPTIONS answers 405: /openapi.json says what there is. (CORS preflights are answered before.)
+    "DEFAULT_METADATA_CLASS": None,
 }
 DRF_STANDARDIZED_ERRORS = {"ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True}
 SPECTACULAR_SETTINGS = {

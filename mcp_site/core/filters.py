@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any, ClassVar
 
 import django_filters
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django_filters.fields import IsoDateTimeField
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from mcp_site.core.errors import Rejected
 from mcp_site.core.models import Visibility
 from mcp_site.core.pagination import NewestFirst
+
+
+class _Moment(IsoDateTimeField):
+    """A moment in UTC: PostgreSQL refuses offsets that Python takes."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the moment. Raises ValidationError."""
+        moment = super().to_python(value)
+        try:
+            return moment.astimezone(UTC) if moment is not None else None
+        except OverflowError as exc:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from exc
+
+
+class MomentFilter(django_filters.IsoDateTimeFilter):
+    """Compares a time with one given as ISO 8601."""
+
+    field_class = _Moment
 
 
 class NamedFilter(django_filters.FilterSet):

@@ -133,6 +133,10 @@ def test_routes_that_are_not_there_answer_in_the_one_shape(api: Api, ben: User) 
     assert attrs(client.get("/api/v1/runs?page_size=x")) == {("page_size", "invalid")}
     assert attrs(client.get("/api/v1/runs?nope=1")) == {("nope", "unknown_parameter")}
     assert ("state", "invalid_choice") in attrs(client.get("/api/v1/runs?state=odd"))
+    assert attrs(client.get("/api/v1/runs?created_after=soon")) == {("created_after", "invalid")}
+    for edge in ("2000-01-01T00:00:00%2B19:11", "0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59"):
+        assert client.get(f"/api/v1/runs?created_after={edge}").status_code in (200, 400)
+    assert attrs(client.options("/api/v1/workflows")) == {(None, "method_not_allowed")}
     assert attrs(api(None).get("/api/v1/runs")) == {(None, "not_authenticated")}
 
 

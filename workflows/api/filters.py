@@ -7,7 +7,7 @@ from typing import ClassVar
 import django_filters
 from django.db.models import QuerySet
 
-from mcp_site.core.filters import TaggedFilter
+from mcp_site.core.filters import MomentFilter, TaggedFilter
 from workflows.models import Run, TriggerKind, Workflow
 from workflows.states import RunState
 
@@ -29,8 +29,8 @@ class RunFilter(django_filters.FilterSet):
     trigger = django_filters.ChoiceFilter(field_name="trigger_kind", choices=TriggerKind.choices)
     label = django_filters.CharFilter(method="filter_label", max_length=300)
     started_by = django_filters.UUIDFilter(field_name="started_by__uid")
-    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    created_after = MomentFilter(field_name="created_at", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created_at", lookup_expr="lt")
 
     class Meta:
         model = Run
