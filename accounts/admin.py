@@ -7,9 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from accounts.models import AuditEvent, User
 from mcp_site.core.admin import ReadOnly
+
+# Their rows hold whole refresh tokens, which nobody should read.
+admin.site.unregister([OutstandingToken, BlacklistedToken])
 
 
 class _SmallLetters:

@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
                 ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='aliases', to='definitions.definitionversion')),
             ],
             options={
-                'db_table': 'definitions_aliases',
+                'verbose_name_plural': 'aliases', 'db_table': 'definitions_aliases',
                 'ordering': ('name',),
             },
         ),

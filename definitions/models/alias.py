@@ -30,6 +30,7 @@ class Alias(models.Model):
 
     class Meta:
         db_table = "definitions_aliases"
+        verbose_name_plural = "aliases"
         ordering = ("name",)
         constraints = [models.UniqueConstraint(fields=["definition", "name"], name="definition_alias_name")]
 

@@ -137,6 +137,7 @@ def test_editors_and_strangers_stay_outside(browser: Browser, ben: User) -> None
 
 
 def test_every_model_with_a_simple_key_is_registered() -> None:
-    shown = set(admin.site._registry)
+    shown = {model for model in admin.site._registry if "Token" not in model.__name__}
+    assert len(shown) == len(admin.site._registry), "a table of tokens is nobody's to read"
 
     assert {User, Connection, Definition, Workflow, Run, StepRun, Limit} <= shown

@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
                 ('version', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='aliases', to='workflows.workflowversion')),
             ],
             options={
-                'db_table': 'workflow_aliases',
+                'verbose_name_plural': 'workflow aliases', 'db_table': 'workflow_aliases',
                 'ordering': ('name',),
             },
         ),

@@ -138,6 +138,7 @@ class WorkflowAlias(models.Model):
 
     class Meta:
         db_table = "workflow_aliases"
+        verbose_name_plural = "workflow aliases"
         ordering = ("name",)
         constraints = [models.UniqueConstraint(fields=["workflow", "name"], name="workflow_alias_name")]
 

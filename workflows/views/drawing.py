@@ -15,7 +15,7 @@ from workflows.graph.layout import BOX_HEIGHT, BOX_WIDTH, Drawing, Node, layout
 from workflows.models import Attempt, Run, StepRun
 
 # What fits into a box at its two type sizes.
-LABEL_LENGTH, SUB_LENGTH = 15, 20
+LABEL_LENGTH, SUB_LENGTH = 13, 18
 # Wider drawings scroll; narrower ones shrink to the page.
 WIDE = 1240
 BAR = BOX_WIDTH - 24
