@@ -30,11 +30,14 @@ def _learn_queues(sender: str, instance: Any, **_: Any) -> None:
 
 
 @worker_ready.connect
-def _start_ticks(**_: Any) -> None:
+def _begin(**_: Any) -> None:
+    """Start the clock, and look for steps that were ready before this worker came."""
     from mcp_site.core.ticks import TickThread
+    from workflows import tasks
 
     if settings.MCP_TICKS:
         TickThread().start()
+    tasks.begin()
 
 
 @worker_shutting_down.connect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from workflows import executors
 from workflows.engine import worker
 
 
@@ -16,6 +17,11 @@ def work(queue: str) -> None:
 def serve(queues: list[str]) -> None:
     """Tell the worker which queues it serves, so that it goes on with their steps without a bell."""
     worker.current().queues = queues
+
+
+def begin() -> None:
+    """Ring for the queues that the worker serves: what was ready before it came needs no bell of its own."""
+    executors.get("celery").ring(worker.current().queues)
 
 
 def retire() -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from definitions.models import Definition
 from mcp_site.core.errors import Rejected
 from tests.workflows.conftest import Bells, kinds_of_events, make_script, states
 from workflows import outputs, services
-from workflows.engine import store, transitions
+from workflows.engine import store, sweeper, transitions
 from workflows.engine.transitions import End
 from workflows.engine.worker import Worker
 from workflows.errors import NothingToRun, PartUnavailable, RunNotCancellable
@@ -177,7 +178,7 @@ def test_a_passing_error_is_tried_again_and_then_succeeds(ben: User, start: Star
     worker.work("script")
     assert states(run) == {"a": "retrying"}
     time.sleep(0.05)
-    transitions.sweep()
+    sweeper.sweep()
     assert states(run) == {"a": "ready"}
     worker.work("script")
 
@@ -232,7 +233,7 @@ def test_a_lost_lease_is_taken_back_and_done_again_by_another(start: Start, work
     run = start({"key": "a"})
     lost = transitions.claim(["llm"], "a worker that dies", 1, 0.01).taken[0]
     time.sleep(0.05)
-    transitions.sweep()
+    sweeper.sweep()
     assert (states(run), bells.rung[-1]) == ({"a": "ready"}, "llm")
     finish(worker, run)
 
@@ -246,7 +247,7 @@ def test_a_step_lost_three_times_has_crashed(start: Start) -> None:
     for _ in range(3):
         transitions.claim(["llm"], "a worker that dies", 1, 0.01)
         time.sleep(0.03)
-        transitions.sweep()
+        sweeper.sweep()
 
     run.refresh_from_db()
     assert (run.state, states(run)) == ("failed", {"a": "crashed"})
@@ -258,7 +259,7 @@ def test_a_lost_script_is_not_done_twice_unless_it_says_that_it_may(ben: User, s
         run = start({"key": "a", "definition": script.slug})
         transitions.claim(["script"], "a worker that dies", 1, 0.01)
         time.sleep(0.03)
-        transitions.sweep()
+        sweeper.sweep()
         assert states(run) == {"a": expected}
 
 
@@ -439,3 +440,25 @@ def test_usage_and_the_definition_are_kept_with_the_attempt(ben: User, start: St
     assert attempt.usage["isolation"]
     assert attempt.ended_at - attempt.started_at < timedelta(seconds=30)
     assert run.log_chunks.get(stream="stdout").text == "hello\n"
+
+
+def test_a_queue_that_nobody_serves_is_rung_ever_less_often() -> None:
+    patience = sweeper.Patience()
+    moments = [now for now in range(0, 600, 2) if patience.due(["gpu"], float(now))]
+
+    pauses = [later - earlier for earlier, later in pairwise(moments)]
+    assert moments[0] == 0
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == sweeper.LONGEST
+    assert patience.due([], 600.0) == []
+    assert patience.due(["gpu"], 601.0) == ["gpu"]
+
+
+def test_ready_steps_that_nobody_took_are_rung_for_again(start: Start, bells: Bells) -> None:
+    start({"key": "a"})
+    bells.rung.clear()
+    time.sleep(1.1)
+
+    sweeper.sweep()
+
+    assert bells.rung == ["llm"]

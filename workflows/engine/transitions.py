@@ -133,19 +133,16 @@ def cancel(run: int) -> bool:
     return bool(answer["events"])
 
 
-def sweep() -> float | None:
-    """Take back what lost workers held, wake what is due, ring for what nobody took.
+def sweep() -> tuple[float | None, list[str]]:
+    """Take back what lost workers held and wake what is due.
 
-    Returns the seconds to the next wake-up that is known of.
+    Returns the seconds to the next wake-up that is known of, and the queues with steps that nobody took for a second.
     """
     answer = store.sweep(MAX_LOSSES)
     for result in answer["results"]:
         _after_commit(result["run"], result["events"], result["ring"])
-    late = store.waiting_queues(1.0)
-    if late:
-        executors.get("celery").ring(late)
     due = answer["due"]
-    return max(0.05, float(due)) if due is not None else None
+    return max(0.05, float(due)) if due is not None else None, store.waiting_queues(1.0)
 
 
 def heartbeat(worker: str, lease: float, held: Sequence[tuple[int, int]]) -> dict[int, str]:
