@@ -13,6 +13,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q
 
 from accounts.models import Role, User
+from accounts.models.api_key import READ_SCOPES, SCOPES
 from mcp_site.core.errors import Forbidden
 from mcp_site.core.models import Visibility
 
@@ -72,6 +73,15 @@ def level(user: User, obj: Owned) -> Level:
     if obj.visibility == Visibility.ORGANISATION:
         return Level.RUN if user.role == Role.EDITOR else Level.VIEW
     return Level.NONE
+
+
+# What API keys of a role's owner may be given; what the owner may do is asked again at each request.
+_EDITOR_AREAS = ("definitions", "workflows", "runs", "connections", "alerts")
+KEY_SCOPES: dict[Role, frozenset[str]] = {
+    Role.VIEWER: READ_SCOPES,
+    Role.EDITOR: READ_SCOPES | {f"{area}:write" for area in _EDITOR_AREAS} | {"connections:query"},
+    Role.ADMIN: SCOPES,
+}
 
 
 def can(user: Any, action: str, obj: Owned | None = None) -> bool:

@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from rest_framework_api_key.models import APIKey
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from accounts.models import AuditEvent, User
+from accounts.models import ApiKey, AuditEvent, AuditLink, User
 from mcp_site.core.admin import ReadOnly
 
-# Their rows hold whole refresh tokens, which nobody should read.
-admin.site.unregister([OutstandingToken, BlacklistedToken])
+# Whole refresh tokens, which nobody should read, and the key library's own table, which is not used.
+admin.site.unregister([OutstandingToken, BlacklistedToken, APIKey])
 
 
 class _SmallLetters:
@@ -75,3 +76,22 @@ class AuditEventAdmin(ReadOnly):
     list_filter = ("action", "object_type")
     search_fields = ("object_name", "object_id", "request_id")
     list_select_related = ("actor",)
+
+
+@admin.register(AuditLink)
+class AuditLinkAdmin(ReadOnly):
+    """The chain over the audit events: to read, never to change."""
+
+    list_display = ("number", "event", "hash")
+    list_select_related = ("event",)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnly):
+    """API keys: made and revoked by their owners through the panel, which records it."""
+
+    list_display = ("name", "prefix", "owner", "scopes", "revoked", "expiry_date", "last_used_at")
+    list_filter = ("revoked",)
+    search_fields = ("name", "prefix", "owner__email")
+    list_select_related = ("owner",)
+    exclude = ("id", "hashed_key")

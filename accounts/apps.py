@@ -11,5 +11,9 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        """Let the API's documents know our credentials."""
+        """Let the API's documents know our credentials, and the clock seal the audit trail."""
+        from accounts import chain
         from accounts.api import schema  # noqa: F401
+        from mcp_site.core import ticks
+
+        ticks.register("accounts.seal", 1.0, chain.tick)

@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
+    "rest_framework_api_key",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "drf_standardized_errors",
@@ -88,6 +89,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "mcp_site.middleware.BodyLimit",
     "accounts.middleware.AuditOrigin",
+    "accounts.middleware.RateLimitHeaders",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -133,7 +135,7 @@ DATABASES = {
             "connect_timeout": 10,
             # jit: the engine's functions are many short statements, which it only slows down.
             "options": "-c jit=off -c timezone=UTC",
-            "pool": {"min_size": 1, "max_size": MCP_DB_POOL, "timeout": 10} if MCP_DB_POOL else False,
+            "pool": (DATABASE_URL or _RUN) and MCP_DB_POOL and {"min_size": 1, "max_size": MCP_DB_POOL, "timeout": 10},
             **_database.get("OPTIONS", {}),
         },
     }
@@ -152,16 +154,12 @@ CELERY_BROKER_URL = env.str("BROKER_URL", default="") or (
 )
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_IGNORE_RESULT = CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = CELERY_WORKER_ENABLE_REMOTE_CONTROL = CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 # redis-py 8 ends a read after 5 s by default, which breaks the worker's blocking pop.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -187,19 +185,22 @@ SQLITE_ROOTS: list[str] = env.list("SQLITE_ROOTS", default=[])
 
 # Accounts ------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
-LOGIN_URL = "login"
+LOGIN_URL = LOGOUT_REDIRECT_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
-LOGOUT_REDIRECT_URL = "login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+_rules: dict[str, dict[str, Any]] = {"UserAttributeSimilarity": {}, "MinimumLength": {"min_length": 12}}
+_rules |= {"CommonPassword": {}, "NumericPassword": {}}
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator", "OPTIONS": options}
+    for name, options in _rules.items()
 ]
+# Requests a minute, by class of route (accounts/throttles.py); each has its RATE_ variable, 0 is no limit. Local: × 10.
+_rates = {"RATE_READ": 1200, "RATE_WRITE": 300, "RATE_RUN": 600, "RATE_QUERY": 60}
+_rates |= {"RATE_LOGIN": 10, "RATE_LOGIN_ADDRESS": 60}
+RATES = {n[5:].lower(): env.int(n, default=d * (10 if MCP_LOCAL else 1)) for n, d in _rates.items()}
 DEFAULT_VISIBILITY = env.str("DEFAULT_VISIBILITY", default="organisation")
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
@@ -219,7 +220,6 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
 if env.bool("TRUST_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
@@ -239,8 +239,9 @@ CONTENT_SECURITY_POLICY = {
 
 # REST API ------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.Token", "accounts.authentication.Session"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [f"accounts.authentication.{name}" for name in ("Token", "Key", "Session")],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.SignedIn"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.Rate"],
     "DEFAULT_PARSER_CLASSES": ["mcp_site.core.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "mcp_site.core.pagination.NewestFirst",
@@ -280,7 +281,6 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # Served from where they stand; `collectstatic` into this folder is for those who let a proxy serve them.
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
 WHITENOISE_USE_FINDERS = True
-USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-gb"
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")

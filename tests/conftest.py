@@ -69,7 +69,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 @pytest.fixture(autouse=True)
 def _empty_cache(request: pytest.FixtureRequest) -> None:
     """Give a test that uses the database no rate limits or cached answers of the one before."""
-    if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
+    uses = {"db", "transactional_db"} & set(request.fixturenames)
+    if uses or request.node.get_closest_marker("django_db"):
         cache.delete_pattern("*")
 
 

@@ -18,6 +18,17 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
+class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """`X-API-Key`."""
+
+    target_class = "accounts.authentication.Key"
+    name = "key"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """Return the scheme as OpenAPI has it."""
+        return {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+
+
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
     """The session cookie of the pages."""
 

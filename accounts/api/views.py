@@ -21,6 +21,7 @@ from accounts import audit
 from accounts.api.serializers import LoginBody, MeBody, RefreshBody, TokensSerializer, UserSerializer
 from accounts.models import User
 from accounts.permissions import actor
+from accounts.throttles import LoginRate
 
 
 def _tokens(access: str, refresh: str) -> dict[str, Any]:
@@ -38,6 +39,7 @@ class Login(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = (LoginRate,)
 
     @extend_schema(request=LoginBody, responses={200: TokensSerializer}, operation_id="auth_login", tags=["auth"])
     def post(self, request: Request) -> Response:

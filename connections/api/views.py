@@ -29,6 +29,8 @@ _SCHEMA_SEARCH = OpenApiParameter("search", str, description="text in a table's 
 class ConnectionTypes(APIView):
     """What can be connected to."""
 
+    area = "connections"
+
     @extend_schema(
         responses={200: serializers.ConnectionTypesSerializer},
         operation_id="connection_types_list",
@@ -58,6 +60,8 @@ class ConnectionTypes(APIView):
 class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     """Connections and what can be done with them."""
 
+    area = "connections"
+    scopes: ClassVar[dict[str, str]] = {"query": "connections:query"}
     serializer_class = serializers.ConnectionSerializer
     filterset_class = ConnectionFilter
     pagination_class = NamedPages
@@ -70,6 +74,9 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
         "show_schema": frozenset({"search"}),
         "snapshots": frozenset({"cursor", "page_size"}),
     }
+
+    # What asks the other side is dearer than what asks the panel.
+    rates: ClassVar[dict[str, str]] = {"query": "query", "test": "query", "scan": "query"}
 
     @property
     def query_params(self) -> frozenset[str]:  # type: ignore[override]

@@ -29,6 +29,8 @@ TAGS = ["definitions"]
 class DefinitionKinds(APIView):
     """What a definition can be."""
 
+    area = "definitions"
+
     @extend_schema(
         responses={200: shapes.DefinitionKindSerializer(many=True)}, operation_id="definition_kinds_list", tags=TAGS
     )
@@ -50,6 +52,7 @@ class DefinitionKinds(APIView):
 class OfDefinition(StrictQuery):
     """What views of one definition share: the door, the caller, the query parameters by action."""
 
+    area = "definitions"
     lookup_field = "slug"
     queryset = Definition.objects.none()
 

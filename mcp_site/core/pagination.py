@@ -14,7 +14,7 @@ class NewestFirst(CursorPagination):
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
-    ordering = "-id"
+    ordering: str | tuple[str, ...] = "-id"
 
     def get_page_size(self, request: Request) -> int:
         """Return the asked size. Raises Rejected where it is not a number from 1 to 200."""

@@ -21,6 +21,7 @@ class Live(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = ()
 
     @extend_schema(responses={200: OpenApiResponse({"type": "object"})}, operation_id="health_live", tags=["health"])
     def get(self, request: Request) -> Response:
@@ -33,6 +34,7 @@ class Ready(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = ()
 
     @extend_schema(responses=_ANSWER, operation_id="health_ready", tags=["health"])
     def get(self, request: Request) -> Response:

@@ -129,7 +129,7 @@ def test_the_audit_trail_can_not_be_changed_or_emptied(ben: User) -> None:
     statements = [
         "update accounts_audit_events set action = 'x'",
         "delete from accounts_audit_events",
-        "truncate accounts_audit_events",
+        "truncate accounts_audit_events cascade",
     ]
     for statement in statements:
         with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:

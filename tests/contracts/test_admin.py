@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import AuditEvent, User
+from accounts.models import ApiKey, AuditEvent, AuditLink, User
 from connections import services as connections
 from connections.models import Connection, SchemaSnapshot
 from definitions import services as definitions
@@ -24,7 +24,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Browser = Callable[[User | None], Client]
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)(?![^>]*application/json)[^>]*>|\sstyle=\"|\son[a-z]+=\"", re.IGNORECASE)
 READ_ONLY = [
+    ApiKey,
     AuditEvent,
+    AuditLink,
     SchemaSnapshot,
     DefinitionVersion,
     Alias,

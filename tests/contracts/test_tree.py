@@ -96,6 +96,7 @@ def _variables() -> set[str]:
     """Return every environment variable that the settings, `up` or its preparation read."""
     settings = (ROOT / "mcp_site/settings.py").read_text()
     found = set(re.findall(r"\benv(?:\.\w+)?\(\s*\"([A-Z][A-Z_]+)\"", settings))
+    found |= set(re.findall(r"\"(RATE_[A-Z_]+)\"", settings))
     for path in [*(ROOT / "mcp_site/up").glob("*.py"), *(ROOT / "mcp_site/management").rglob("*.py")]:
         found |= set(re.findall(r"\"(MCP_[A-Z_]+|PUBLIC_URL)\"", path.read_text()))
     return found

@@ -70,6 +70,9 @@ def _refuse_unknown(request: Request, *known: str) -> None:
 class WorkflowRuns(APIView):
     """Start runs of a workflow."""
 
+    area = "runs"
+    rate = "run"
+
     @extend_schema(request=shapes.RunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT])
     def post(self, request: Request, slug: str) -> Response:
         """Start a run; `?wait=30` answers when it has ended, or after so many seconds."""
@@ -85,6 +88,9 @@ class WorkflowRuns(APIView):
 
 class DefinitionRuns(APIView):
     """Run one definition by itself."""
+
+    area = "runs"
+    rate = "run"
 
     @extend_schema(request=shapes.DefinitionRunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT])
     def post(self, request: Request, slug: str) -> Response:
@@ -125,6 +131,7 @@ class PlainTextRenderer(renderers.BaseRenderer):
 class RunViewSet(mixins.ListModelMixin, StrictQuery):
     """Runs: newest first."""
 
+    area = "runs"
     lookup_field = "uid"
     lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     serializer_class = shapes.RunSerializer

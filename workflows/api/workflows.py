@@ -37,6 +37,7 @@ def read_body(serializer: Any, request: Request) -> dict[str, Any]:
 class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
     """Workflows: named graphs with immutable versions."""
 
+    area = "workflows"
     lookup_field = "slug"
     lookup_value_regex = "[a-z0-9][a-z0-9-]{0,62}"
     serializer_class = shapes.WorkflowSerializer

@@ -1,0 +1,18 @@
+"""API routes of the audit trail and of API keys."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path
+from rest_framework.routers import SimpleRouter
+
+from accounts.api import audit, keys
+
+router = SimpleRouter(trailing_slash=False)
+router.register("api-keys", keys.KeyViewSet, basename="api-keys-api")
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *router.urls,
+    path("audit-events", audit.AuditEvents.as_view({"get": "list"}, detail=False)),
+    path("audit-events/export", audit.AuditExport.as_view({"get": "export"}, detail=True)),
+    path("audit-events/verify", audit.AuditVerify.as_view({"get": "verify"}, detail=True)),
+]
