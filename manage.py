@@ -14,6 +14,13 @@ if __name__ == "__main__":
 
         sys.exit(main(sys.argv[2:]))
 
+    from django.conf import settings
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError:
+        if settings.DATABASES["default"]["NAME"] != settings.NOT_RUNNING:
+            raise
+        sys.exit("The panel is not running: start it with `manage.py up`, or name a database in DATABASE_URL.")

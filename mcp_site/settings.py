@@ -122,7 +122,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MAX_BODY_BYTES", default=2 * 1024 * 1024)
 
 # Database: PostgreSQL and nothing else ------------------------------------------------------------
 DATABASE_URL = env.str("DATABASE_URL", default="")
-_database = env.db_url("DATABASE_URL") if DATABASE_URL else _RUN.get("database", {"NAME": "start-it-with-manage.py-up"})
+NOT_RUNNING = "start-it-with-manage.py-up"
+_database = env.db_url("DATABASE_URL") if DATABASE_URL else _RUN.get("database", {"NAME": NOT_RUNNING})
 # Under ASGI each request has its own thread, so a connection per thread is never used twice: a pool. 0 behind another.
 MCP_DB_POOL = env.int("MCP_DB_POOL", default=20)
 DATABASES = {
@@ -152,8 +153,7 @@ _unix = REDIS_URL.startswith("unix://")
 CELERY_BROKER_URL = env.str("BROKER_URL", default="") or (
     REDIS_URL.replace("unix://", "redis+socket://") if _unix else REDIS_URL
 )
-CELERY_TASK_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER, CELERY_ACCEPT_CONTENT = "json", ["json"]
 CELERY_TASK_IGNORE_RESULT = CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = CELERY_WORKER_ENABLE_REMOTE_CONTROL = CELERY_WORKER_HIJACK_ROOT_LOGGER = False

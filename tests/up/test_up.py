@@ -151,3 +151,19 @@ def test_a_data_folder_that_cannot_be_made_is_said(start: Start, tmp_path: Path)
 
     assert panel.ended(10) == 1
     assert "cannot be used" in panel.output
+
+
+@pytest.mark.parametrize("command", [["showmigrations"], ["verify_audit"]])
+def test_other_commands_say_that_nothing_runs(tmp_path: Path, command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=ROOT,
+        env=environment(MCP_DATA_DIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "start it with `manage.py up`" in done.stderr
+    assert "Traceback" not in done.stderr
