@@ -64,5 +64,6 @@ STEP_TRANSITIONS: dict[StepState, frozenset[StepState]] = {
 RUN_TERMINAL = frozenset(RunState) - RUN_TRANSITIONS.keys()
 STEP_TERMINAL = frozenset(StepState) - STEP_TRANSITIONS.keys()
 
-# Queues of the embedded worker: one for each built-in kind, and one for what the engine itself evaluates.
-CONTROL_QUEUE = "control"
+# What the engine itself evaluates, a run's output, is a step too: its kind, its queue, and a key that no user writes.
+CONTROL_KIND = CONTROL_QUEUE = "control"
+CONTROL_KEY = "_output"

@@ -17,9 +17,7 @@ from workflows.engine.plans import Prepared, plan_of_version, prepared
 from workflows.errors import PartUnavailable
 from workflows.graph import Graph, Plan, PlannedStep, compile_plan, one_step
 from workflows.models import Run, TriggerKind, WorkflowVersion
-from workflows.states import CONTROL_QUEUE
-
-CONTROL_KIND = "control"
+from workflows.states import CONTROL_KIND, CONTROL_QUEUE
 
 
 def with_defaults(schema: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,7 @@ from typing import Any
 
 from workflows.expressions import Template
 from workflows.graph.document import Graph, Retry, Step
-
-CONTROL_KEY = "_output"
-CONTROL_KIND = "control"
+from workflows.states import CONTROL_KEY
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from workflows.models.run import Run
-from workflows.states import JoinRule, StepState
-
-CONTROL_KEY = "_output"
+from workflows.states import CONTROL_KEY, JoinRule, StepState
 
 
 class StepRunQuerySet(models.QuerySet["StepRun"]):

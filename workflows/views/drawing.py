@@ -13,13 +13,13 @@ from mcp_site.core import clock
 from workflows.graph import Graph, compile_plan
 from workflows.graph.layout import BOX_HEIGHT, BOX_WIDTH, Drawing, Node, layout
 from workflows.models import Attempt, Run, StepRun
+from workflows.states import CONTROL_KEY
 
 # What fits into a box at its two type sizes.
 LABEL_LENGTH, SUB_LENGTH = 13, 18
 # Wider drawings scroll; narrower ones shrink to the page.
 WIDE = 1240
 BAR = BOX_WIDTH - 24
-CONTROL_KEY = "_output"
 
 
 @dataclass(frozen=True, slots=True)
