@@ -67,41 +67,44 @@ def count_login(request: HttpRequest, email: str) -> Usage | None:
     return next((usage for usage in known if usage.is_over), known[0] if known else None)
 
 
-class Rate(BaseThrottle):
-    """The limit of a route: the view's `rate`, or `rates` by action (`run`, `query`), else `read` or `write`."""
+class _Counted(BaseThrottle):
+    """A throttle that counts once, leaves the count for the headers, and knows how long to wait."""
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
 
+    def count(self, request: Request, view: Any) -> Usage | None:
+        """Count this request."""
+        raise NotImplementedError
+
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Count, and leave the count for the headers."""
+        """Tell whether the caller may come in."""
+        self.usage = self.count(request, view)
+        request._request.rate_usage = self.usage  # type: ignore[attr-defined]  # noqa: SLF001  DRF wraps it
+        return self.usage is None or not self.usage.is_over
+
+    def wait(self) -> float | None:
+        """Return the seconds for Retry-After."""
+        return float(self.usage.seconds) if self.usage else None
+
+
+class Rate(_Counted):
+    """The limit of a route: the view's `rate`, or `rates` by action (`run`, `query`), else `read` or `write`."""
+
+    def count(self, request: Request, view: Any) -> Usage | None:
+        """Count for the user, or for the address of somebody unknown."""
         is_read = request.method in ("GET", "HEAD", "OPTIONS")
         by_action = getattr(view, "rates", {}).get(getattr(view, "action", None))
         name = "read" if is_read else str(by_action or getattr(view, "rate", "write"))
         user = request.user
         caller = f"user {user.pk}" if user.is_authenticated else address_of(request._request)  # noqa: SLF001
-        self.usage = count(request._request, name, caller)  # noqa: SLF001  DRF wraps it
-        request._request.rate_usage = self.usage  # type: ignore[attr-defined]  # noqa: SLF001
-        return self.usage is None or not self.usage.is_over
-
-    def wait(self) -> float | None:
-        """Return the seconds for Retry-After."""
-        return float(self.usage.seconds) if self.usage else None
+        return count(request._request, name, caller)  # noqa: SLF001
 
 
-class LoginRate(BaseThrottle):
+class LoginRate(_Counted):
     """The limit of signing in by API, by address and e-mail."""
 
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-
-    def allow_request(self, request: Request, view: Any) -> bool:
+    def count(self, request: Request, view: Any) -> Usage | None:
         """Count the try; a body without an e-mail counts for the address."""
         given = request.data.get("email") if isinstance(request.data, dict) else None
-        self.usage = count_login(request._request, given if isinstance(given, str) else "")  # noqa: SLF001
-        request._request.rate_usage = self.usage  # type: ignore[attr-defined]  # noqa: SLF001
-        return self.usage is None or not self.usage.is_over
-
-    def wait(self) -> float | None:
-        """Return the seconds for Retry-After."""
-        return float(self.usage.seconds) if self.usage else None
+        return count_login(request._request, given if isinstance(given, str) else "")  # noqa: SLF001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -23,15 +22,8 @@ from mcp_site.core.sealing import seal
 
 MAX_QUERY_ROWS = 10_000
 QUERY_SECONDS = 60.0
-_USES_NAMED = 5
 # What an answer shows of a secret, so that sending an answer back changes nothing.
 _SECRET_AS_SHOWN = ({"set": True}, {"set": False})
-
-
-class InUse(Conflict):
-    """The connection is used."""
-
-    code = "in_use"
 
 
 class Archived(Conflict):
@@ -120,9 +112,7 @@ def archive_connection(*, by: User, connection: Connection, force: bool = False)
         raise Forbidden("Only an Admin may archive a connection that is in use.")
     if connection.is_archived:
         return
-    found = uses.find("connection", connection.pk, by=by)
-    if found.total and not force:
-        raise InUse(_in_use(found))
+    found = uses.refuse_if_used("connection", connection.pk, by=by, force=force)
     connection.archived_at = clock.now()
     connection.save(update_fields=["archived_at", "updated_at"])
     audit.log(by, "connection.archive", connection, changes={"uses": found.total, "force": force})
@@ -248,12 +238,3 @@ def _require_usable(by: User, action: str, connection: Connection, capability: s
 def _open(connection: Connection, purpose: str, by: User) -> credentials.Opened:
     """Open the row as it is now; the audit row is committed before the secret is used."""
     return credentials.open_connection(Connection.objects.get(pk=connection.pk), purpose=purpose, by=by)
-
-
-def _in_use(found: uses.Found) -> str:
-    named = [f"{use.type} {use.slug}" for use in found.visible[:_USES_NAMED]]
-    more = found.total - len(named)
-    if more:
-        named.append(f"{more} more")
-    text = ", ".join(named)
-    return "Used by " + re.sub(r", (\d+ more)$", r" and \1", text) + "."

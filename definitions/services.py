@@ -20,14 +20,7 @@ from mcp_site.core.registry import UnknownPlugin
 from mcp_site.core.schemas import problems_of_schema
 
 MAX_CONTENT_BYTES = 2 * 1024 * 1024
-_USES_NAMED = 5
 Schema = dict[str, Any] | None
-
-
-class InUse(Conflict):
-    """The definition is used."""
-
-    code = "in_use"
 
 
 class Archived(Conflict):
@@ -165,9 +158,7 @@ def archive_definition(*, by: User, definition: Definition, force: bool = False)
         raise Forbidden("Only an Admin may archive a definition that is in use.")
     if locked.is_archived:
         return
-    found = uses.find("definition", locked.pk, by=by)
-    if found.total and not force:
-        raise InUse(_in_use(found))
+    found = uses.refuse_if_used("definition", locked.pk, by=by, force=force)
     locked.archived_at = clock.now()
     locked.save(update_fields=["archived_at", "updated_at"])
     audit.log(by, "definition.archive", locked, changes={"uses": found.total, "force": force})
@@ -270,11 +261,3 @@ def _remember_move(by: User, definition: Definition, name: str, before: int | No
     AliasMove.objects.create(definition=definition, name=name, from_number=before, to_number=after, by=by)
     verb = "delete_alias" if after is None else "move_alias"
     audit.log(by, f"definition.{verb}", definition, changes={name: [before, after]})
-
-
-def _in_use(found: uses.Found) -> str:
-    named = [f"{use.type} {use.slug}" for use in found.visible[:_USES_NAMED]]
-    more = found.total - len(named)
-    if not named:
-        return f"Used by {more} that you can't see."
-    return f"Used by {', '.join(named)}{f' and {more} more' if more else ''}."

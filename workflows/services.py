@@ -9,12 +9,12 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from accounts import access, audit
-from accounts.models import User
+from accounts.models import Role, User
 from connections.models import Connection
 from definitions.models import Definition, DefinitionVersion
 from mcp_site.core import clock, uses
 from mcp_site.core.documents import canonical, load_yaml
-from mcp_site.core.errors import Conflict, NotFound, Problem, Rejected, reject_if
+from mcp_site.core.errors import Conflict, Forbidden, NotFound, Problem, Rejected, reject_if
 from mcp_site.core.ids import Reference
 from workflows.engine import start, transitions
 from workflows.errors import NothingToRun, RunNotCancellable
@@ -148,12 +148,11 @@ def update_workflow(*, by: User, workflow: Workflow, **changes: Any) -> Workflow
 
 @transaction.atomic
 def archive_workflow(*, by: User, workflow: Workflow, force: bool = False) -> None:
-    """Archive a workflow: it stays readable, and starts no runs. Raises Conflict naming what uses it."""
+    """Archive a workflow: it stays readable, and starts no runs. Raises InUse (an Admin may `force`), Forbidden."""
     access.require(by, "workflow.edit", workflow)
-    found = uses.find("workflow", workflow.pk, by=by)
-    if found.total and not force:
-        names = [use.slug for use in found.visible] + ([f"{found.hidden} more"] if found.hidden else [])
-        raise Conflict(f"This workflow is used by {', '.join(names)}.", code="in_use")
+    if force and by.role != Role.ADMIN:
+        raise Forbidden("Only an Admin may archive a workflow that is in use.")
+    uses.refuse_if_used("workflow", workflow.pk, by=by, force=force)
     workflow.archived_at = clock.now()
     workflow.save(update_fields=["archived_at", "updated_at"])
     audit.log(by, "workflow.archive", workflow)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from connections.connectors.base import Config, Connector
-from mcp_site.core.errors import Problem, Rejected
+from mcp_site.core.errors import Problem, Rejected, problem_of
 from mcp_site.core.masking import Masker
-
-_CODES = {"missing": "required", "extra_forbidden": "unknown_field"}
-_DETAILS = {"missing": "is required", "extra_forbidden": "this field is not known here"}
 
 
 def read_config(connector: Connector, values: Mapping[str, Any], at: str = "config") -> Config:
@@ -47,6 +45,5 @@ def merged(stored: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, An
 
 
 def _problem(error: dict[str, Any], masker: Masker) -> Problem:
-    kind = str(error["type"])
-    detail = _DETAILS.get(kind) or masker.text(str(error["msg"]).removeprefix("Value error, "))
-    return Problem(".".join(map(str, error["loc"])), _CODES.get(kind, "invalid"), detail)
+    problem = problem_of(error)
+    return replace(problem, detail=masker.text(problem.detail))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from definitions.kinds.base import Config, Kind
-from mcp_site.core.errors import Problem, Rejected
-
-_CODES = {"missing": "required", "extra_forbidden": "unknown_field", "literal_error": "not_supported"}
-_DETAILS = {"missing": "is required", "extra_forbidden": "this field is not known here"}
+from mcp_site.core.errors import Problem, Rejected, problem_of
 
 
 def read_config(kind: Kind, values: Mapping[str, Any], at: str = "config") -> Config:
@@ -32,6 +30,5 @@ def _lies_in(place: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool
 
 
 def _problem(error: dict[str, Any]) -> Problem:
-    kind = str(error["type"])
-    detail = _DETAILS.get(kind) or str(error["msg"]).removeprefix("Value error, ")
-    return Problem(".".join(map(str, error["loc"])), _CODES.get(kind, "invalid"), detail)
+    problem = problem_of(error)
+    return replace(problem, code="not_supported") if error["type"] == "literal_error" else problem

@@ -5,8 +5,9 @@ The docstring of each class is its default message, so that no error exists with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,17 @@ class Problem:
         """Return the same problem seen from a document that holds this one at `prefix`."""
         path = ".".join(part for part in (prefix, self.path) if part)
         return Problem(path, self.code, self.detail, self.line)
+
+
+_CODES = {"missing": "required", "extra_forbidden": "unknown_field"}
+_DETAILS = {"missing": "is required", "extra_forbidden": "this field is not known here"}
+
+
+def problem_of(error: Mapping[str, Any]) -> Problem:
+    """Return one of Pydantic's errors as a problem; ask for them without their input, which may be a secret."""
+    kind = str(error["type"])
+    detail = _DETAILS.get(kind) or str(error["msg"]).removeprefix("Value error, ")
+    return Problem(".".join(map(str, error["loc"])), _CODES.get(kind, "invalid"), detail)
 
 
 class AppError(Exception):

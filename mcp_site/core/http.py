@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django_htmx.middleware import HtmxDetails
 from rest_framework import viewsets
 from rest_framework.request import Request
 
 from mcp_site.core.errors import Problem, Rejected, reject_if
 
 
-class HtmxHttpRequest(HttpRequest):
-    """A request that went through django-htmx's middleware."""
-
-    htmx: HtmxDetails
+def refuse_unknown_parameters(request: Request, known: Container[str]) -> None:
+    """Raise Rejected for query parameters whose names are not `known`."""
+    reject_if(
+        Problem(name, "unknown_parameter", "this query parameter is not known here")
+        for name in request.query_params
+        if name not in known
+    )
 
 
 class StrictQuery(viewsets.GenericViewSet[Any]):
@@ -37,11 +40,7 @@ class StrictQuery(viewsets.GenericViewSet[Any]):
             filterset = getattr(self, "filterset_class", None)
             if filterset is not None:
                 known |= set(filterset.base_filters)
-        reject_if(
-            Problem(name, "unknown_parameter", "this query parameter is not known here")
-            for name in request.query_params
-            if name not in known
-        )
+        refuse_unknown_parameters(request, known)
         for name, values in request.query_params.lists():
             if any("\x00" in value for value in values):
                 raise Rejected("may not hold the NUL character", attr=name, code="null_character")

@@ -9,6 +9,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mcp_site.core.errors import Conflict
+
+# How many uses a refusal names; the rest is counted.
+NAMED = 5
+
+
+class InUse(Conflict):
+    """Something uses this."""
+
+    code = "in_use"
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -31,6 +42,14 @@ class Found:
     def total(self) -> int:
         """Return how many uses there are, seen or not."""
         return len(self.visible) + self.hidden
+
+    def in_words(self) -> str:
+        """Return a sentence that names the first of the uses and counts the others."""
+        named = [f"{use.type} {use.slug}" for use in self.visible[:NAMED]]
+        more = self.total - len(named)
+        if not named:
+            return f"Used by {more} that you can't see."
+        return f"Used by {', '.join(named)}{f' and {more} more' if more else ''}."
 
 
 Finder = Callable[[int, Any], Found]
@@ -56,3 +75,11 @@ def find(type: str, pk: int, *, by: Any) -> Found:
     answers: Iterable[Found] = [finder(pk, by) for finder in _finders.by_type.get(type, [])]
     visible = tuple(use for answer in answers for use in answer.visible)
     return Found(visible, sum(answer.hidden for answer in answers))
+
+
+def refuse_if_used(type: str, pk: int, *, by: Any, force: bool) -> Found:
+    """Return the uses of an object that shall be put away. Raises InUse with their names, unless `force`."""
+    found = find(type, pk, by=by)
+    if found.total and not force:
+        raise InUse(found.in_words())
+    return found

@@ -272,11 +272,11 @@ def used() -> Iterator[None]:
 def test_a_used_connection_is_archived_by_an_admin_only_and_by_force(
     used: None, shop_connection: Connection, ben: User, ada: User
 ) -> None:
-    with pytest.raises(services.InUse, match=r"Used by definition report and 2 more\."):
+    with pytest.raises(uses.InUse, match=r"Used by definition report and 2 more\."):
         services.archive_connection(by=ben, connection=shop_connection)
     with pytest.raises(Forbidden):
         services.archive_connection(by=ben, connection=shop_connection, force=True)
-    with pytest.raises(services.InUse):
+    with pytest.raises(uses.InUse):
         services.archive_connection(by=ada, connection=shop_connection)
 
     services.archive_connection(by=ada, connection=shop_connection, force=True)

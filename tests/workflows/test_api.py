@@ -54,6 +54,7 @@ def test_a_workflow_is_made_saved_again_and_read(api: Api, ben: User, prompt: De
     assert numbers == [2, 1]
     assert client.post("/api/v1/workflows/flow/rollback", {"to": 1}).json()["number"] == 3
     assert client.delete("/api/v1/workflows/flow/aliases/production").status_code == 204
+    assert client.delete("/api/v1/workflows/flow?force").status_code == 403
     assert client.delete("/api/v1/workflows/flow").status_code == 204
     assert client.get("/api/v1/workflows").json()["results"] == []
     assert client.get("/api/v1/workflows?archived=true").json()["results"][0]["archived"] is True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -21,8 +23,7 @@ from rest_framework.views import APIView
 
 from accounts.permissions import actor
 from definitions.models import Definition
-from mcp_site.core.errors import Problem, reject_if
-from mcp_site.core.http import StrictQuery, whole_number
+from mcp_site.core.http import StrictQuery, refuse_unknown_parameters, whole_number
 from workflows import artifacts, events, outputs, services
 from workflows.api import run_serializers as shapes
 from workflows.api.filters import RunFilter
@@ -59,50 +60,41 @@ def wait_for(run: Run, seconds: int) -> None:
 _WAIT = OpenApiParameter("wait", OpenApiTypes.INT, description="seconds to wait for the end (at most 60)")
 
 
-def _refuse_unknown(request: Request, *known: str) -> None:
-    reject_if(
-        Problem(name, "unknown_parameter", "this query parameter is not known here")
-        for name in request.query_params
-        if name not in known
-    )
-
-
-class WorkflowRuns(APIView):
-    """Start runs of a workflow."""
+class _Starts(APIView):
+    """What the two ways to start a run share: `?wait=`, and the answer."""
 
     area = "runs"
     rate = "run"
+
+    def start(self, request: Request, body: Any, begin: Callable[..., Run]) -> Response:
+        """Check the query and the body, `begin` a run, and answer it, after its end if asked to wait for that."""
+        refuse_unknown_parameters(request, {"wait"})
+        wait = whole_number(request, "wait", 0, 0, MAX_WAIT)
+        given = {"inputs": {}, **read_body(body, request)}
+        run = begin(by=actor(request), trigger=TriggerKind.API, **given)
+        wait_for(run, wait)
+        return answer_run(request, run, 201)
+
+
+class WorkflowRuns(_Starts):
+    """Start runs of a workflow."""
 
     @extend_schema(request=shapes.RunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT])
     def post(self, request: Request, slug: str) -> Response:
         """Start a run; `?wait=30` answers when it has ended, or after so many seconds."""
-        _refuse_unknown(request, "wait")
-        wait = whole_number(request, "wait", 0, 0, MAX_WAIT)
         workflow = get_object_or_404(Workflow.objects.visible_to(request.user), slug=slug)
-        body = read_body(shapes.RunCreate, request)
-        body.setdefault("inputs", {})
-        run = services.start_run(workflow=workflow, by=actor(request), trigger=TriggerKind.API, **body)
-        wait_for(run, wait)
-        return answer_run(request, run, 201)
+        return self.start(request, shapes.RunCreate, partial(services.start_run, workflow=workflow))
 
 
-class DefinitionRuns(APIView):
+class DefinitionRuns(_Starts):
     """Run one definition by itself."""
-
-    area = "runs"
-    rate = "run"
 
     @extend_schema(request=shapes.DefinitionRunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT])
     def post(self, request: Request, slug: str) -> Response:
         """Start a one-step run; `?wait=30` answers when it has ended, or after so many seconds."""
-        _refuse_unknown(request, "wait")
-        wait = whole_number(request, "wait", 0, 0, MAX_WAIT)
         definition = get_object_or_404(Definition.objects.visible_to(request.user), slug=slug)
-        body = read_body(shapes.DefinitionRunCreate, request)
-        body.setdefault("inputs", {})
-        run = services.start_definition_run(definition=definition, by=actor(request), trigger=TriggerKind.API, **body)
-        wait_for(run, wait)
-        return answer_run(request, run, 201)
+        begin = partial(services.start_definition_run, definition=definition)
+        return self.start(request, shapes.DefinitionRunCreate, begin)
 
 
 class EventStreamRenderer(renderers.BaseRenderer):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
-from mcp_site.core.errors import Problem
+from mcp_site.core.errors import Problem, problem_of
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -92,8 +93,6 @@ _LATER_STEP = {"workflow", "approval", "fail_fast", "allow_failed"}
 _LATER_ROOT = {"on_failure", "timeout", "concurrency"}
 
 _MESSAGES = {
-    "missing": "is required",
-    "extra_forbidden": "this field is not known here",
     "string_type": "must be text",
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
@@ -116,12 +115,12 @@ def _problem(error: Any) -> Problem:
     later = _LATER_STEP if place[:1] == ["steps"] else _LATER_ROOT
     if kind == "extra_forbidden" and (name in later or place[-2:] in (["timeout", "total"], ["timeout", "queue"])):
         return Problem(".".join(place), "not_supported", f"`{name}` is not carried out by this version of the panel")
-    code = {"missing": "required", "extra_forbidden": "unknown_field"}.get(kind, "invalid")
-    detail = _MESSAGES.get(kind) or error["msg"].removeprefix("Value error, ")
+    plain = problem_of({**error, "loc": place})
+    detail = _MESSAGES.get(kind) or plain.detail
     if kind == "string_pattern_mismatch":
         letters = "use small letters, digits and underscores, starting with a letter"
         detail = letters if name == "key" else "is not well formed"
-    return Problem(".".join(place), code, detail)
+    return replace(plain, detail=detail)
 
 
 def parse(document: Any) -> tuple[Graph | None, list[Problem]]:
