@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -203,37 +203,32 @@ def _text(data: Any) -> str:
     return bytes(data).decode()
 
 
+def _iso(load: Callable[[Any], date], data: Any) -> str:
+    try:
+        return load(data).isoformat()
+    except psycopg.DataError:
+        return _text(data)
+
+
 class _Date(DateLoader):
     """Dates as ISO text; `infinity` and years that Python lacks as PostgreSQL writes them."""
 
     def load(self, data: Any) -> Any:
-        try:
-            found: date = super().load(data)
-        except psycopg.DataError:
-            return _text(data)
-        return found.isoformat()
+        return _iso(super().load, data)
 
 
 class _Timestamp(TimestampLoader):
     """As `_Date`, for timestamps."""
 
     def load(self, data: Any) -> Any:
-        try:
-            found: datetime = super().load(data)
-        except psycopg.DataError:
-            return _text(data)
-        return found.isoformat()
+        return _iso(super().load, data)
 
 
 class _Timestamptz(TimestamptzLoader):
     """As `_Date`, for timestamps with a time zone."""
 
     def load(self, data: Any) -> Any:
-        try:
-            found: datetime = super().load(data)
-        except psycopg.DataError:
-            return _text(data)
-        return found.isoformat()
+        return _iso(super().load, data)
 
 
 def _register_loaders(conn: psycopg.Connection[Any]) -> None:
