@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONCE, NONE, SELF
 
+from mcp_site import logs, openapi
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
@@ -253,27 +255,7 @@ REST_FRAMEWORK = {
     "DEFAULT_METADATA_CLASS": None,
 }
 DRF_STANDARDIZED_ERRORS = {"ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Model Control Panel",
-    "DESCRIPTION": "Definitions, workflows, runs and connections of a Model Control Panel.",
-    "VERSION": VERSION,
-    "OAS_VERSION": "3.1.1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "SCHEMA_PATH_PREFIX": r"/api/v1",
-    # Routes that answer at the root too are described once.
-    "PREPROCESSING_HOOKS": ["mcp_site.api_urls.described_once"],
-    "ENUM_NAME_OVERRIDES": {
-        "RunState": "workflows.states.RunState",
-        "StepState": "workflows.states.StepState",
-        "Visibility": "mcp_site.core.models.Visibility",
-    },
-}
+SPECTACULAR_SETTINGS = openapi.settings(VERSION)
 
 # Static files, times, logs ------------------------------------------------------------
 STATIC_URL = "/static/"
@@ -284,17 +266,4 @@ WHITENOISE_USE_FINDERS = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-gb"
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {
-        "httpx": {"level": "WARNING"},
-        "celery": {"level": "WARNING"},
-        "kombu": {"level": "WARNING"},
-        # A client's mistake is the client's: 4xx answers are not the panel's trouble.
-        "django.request": {"level": "ERROR"},
-    },
-}
+LOGGING = logs.settings(LOG_LEVEL)
