@@ -40,6 +40,8 @@ _VIEWER: dict[str, Level] = {
     "workflow.view": Level.VIEW,
     "connection.view": Level.VIEW,
     "run.view": Level.VIEW,
+    "metric.view": Level.NONE,
+    "alert.view": Level.NONE,
 }
 _EDITOR: dict[str, Level] = _VIEWER | {
     "definition.create": Level.NONE,
@@ -52,8 +54,17 @@ _EDITOR: dict[str, Level] = _VIEWER | {
     "connection.edit": Level.EDIT,
     "connection.use": Level.RUN,
     "connection.query": Level.RUN,
+    "schedule.edit": Level.NONE,
+    "trigger.edit": Level.NONE,
+    "alert.edit": Level.NONE,
+    "channel.edit": Level.NONE,
 }
-_ADMIN: dict[str, Level] = _EDITOR | {"user.manage": Level.NONE, "audit.view": Level.NONE}
+_ADMIN: dict[str, Level] = _EDITOR | {
+    "user.manage": Level.NONE,
+    "audit.view": Level.NONE,
+    "metric.write": Level.NONE,
+    "health.view": Level.NONE,
+}
 ROLE_ALLOWS: dict[Role, dict[str, Level]] = {Role.VIEWER: _VIEWER, Role.EDITOR: _EDITOR, Role.ADMIN: _ADMIN}
 
 
