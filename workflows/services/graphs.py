@@ -1,4 +1,4 @@
-"""What people do with workflows and runs."""
+"""What people do with workflows: make, save, roll back, name, archive."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from django.db import IntegrityError, transaction
 from accounts import access, audit
 from accounts.models import Role, User
 from connections.models import Connection
-from definitions.models import Definition, DefinitionVersion
+from definitions.models import DefinitionVersion
 from mcp_site.core import clock, uses
 from mcp_site.core.documents import canonical, load_yaml
-from mcp_site.core.errors import Conflict, Forbidden, NotFound, Problem, Rejected, reject_if
+from mcp_site.core.errors import Forbidden, NotFound, Problem, Rejected, reject_if
 from mcp_site.core.ids import Reference
-from workflows.engine import start, transitions
-from workflows.errors import NothingToRun, RunNotCancellable
 from workflows.graph import Facts, Part, check, references
-from workflows.models import Run, TriggerKind, Workflow, WorkflowAlias, WorkflowVersion
+from workflows.models import Workflow, WorkflowAlias, WorkflowVersion
 
 MAX_GRAPH_BYTES = 1024 * 1024
 
@@ -192,76 +190,3 @@ def get_version(workflow: Workflow, named: str, *, attr: str) -> WorkflowVersion
     if version is None:
         raise Rejected("there is no such version or alias", attr=attr, code="unknown_version")
     return version
-
-
-@transaction.atomic
-def start_run(
-    *,
-    workflow: Workflow,
-    inputs: Mapping[str, Any],
-    by: User,
-    version: str | int | None = None,
-    trigger: TriggerKind = TriggerKind.API,
-    priority: int = 5,
-    labels: Mapping[str, str] | None = None,
-) -> Run:
-    """Start a run of a workflow: of its newest version, or of the one that a number or alias names.
-
-    Raises Forbidden, NothingToRun, PartUnavailable, Rejected (paths under `inputs`, `labels`, `version`).
-    """
-    access.require(by, "workflow.run", workflow)
-    if workflow.archived_at is not None:
-        raise Conflict("This workflow is archived; nothing runs it any more.", code="archived")
-    if version is None and not workflow.latest_number:
-        raise NothingToRun
-    chosen = get_version(workflow, str(workflow.latest_number if version is None else version), attr="version")
-    start.refuse_labels(labels or {})
-    run = start.start_workflow(
-        version=chosen, inputs=inputs, by=by, trigger=trigger, priority=priority, labels=labels or {}
-    )
-    audit.log(by, "run.start", run, name=f"{workflow.slug} #{run.pk}", changes={"version": [None, chosen.number]})
-    return run
-
-
-@transaction.atomic
-def start_definition_run(
-    *,
-    definition: Definition,
-    inputs: Mapping[str, Any],
-    by: User,
-    version: str | int | None = None,
-    trigger: TriggerKind = TriggerKind.API,
-) -> Run:
-    """Start a one-step run of a definition. Raises as `start_run` does."""
-    access.require(by, "definition.run", definition)
-    if definition.archived_at is not None:
-        raise Conflict("This definition is archived; nothing runs it any more.", code="archived")
-    if version is None and not definition.latest_number:
-        raise NothingToRun
-    wanted = str(definition.latest_number if version is None else version)
-    try:
-        reference = Reference.parse(f"{definition.slug}@{wanted}")
-    except ValueError as exc:
-        raise Rejected("there is no such version or alias", attr="version", code="unknown_version") from exc
-    chosen = DefinitionVersion.objects.resolve([reference]).get(reference)
-    if chosen is None:
-        raise Rejected("there is no such version or alias", attr="version", code="unknown_version")
-    run = start.start_definition(version=chosen, inputs=inputs, by=by, trigger=trigger)
-    audit.log(by, "run.start", run, name=f"{definition.slug} #{run.pk}", changes={"version": [None, chosen.number]})
-    return run
-
-
-@transaction.atomic
-def cancel_run(*, run: Run, by: User) -> Run:
-    """Cancel a run: nothing new starts, what runs is told to stop. One's own with `run`, others' with `edit`."""
-    area = "workflow" if run.workflow_id else "definition"
-    own = run.started_by_id == by.pk
-    access.require(by, f"{area}.run" if own else f"{area}.edit", run.subject)
-    if not transitions.cancel(run.pk):
-        run.refresh_from_db(fields=["state"])
-        if run.is_terminal:
-            raise RunNotCancellable
-        return run
-    audit.log(by, "run.cancel", run, name=f"#{run.pk}")
-    run.refresh_from_db()
-    return run
