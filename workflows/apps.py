@@ -11,12 +11,14 @@ class WorkflowsConfig(AppConfig):
     name = "workflows"
 
     def ready(self) -> None:
-        """Let the clock call the sweeper, and answer who uses a definition or a connection."""
-        from mcp_site.core import ticks, uses
-        from workflows import usage
+        """Let the clock call the sweeper, and answer who uses a definition or a connection; keep answers."""
+        from mcp_site.core import once, ticks, uses
+        from workflows import idempotency, usage
         from workflows.engine import sweeper, transitions
 
         ticks.register("workflows.sweep", 2.0, sweeper.sweep)
         ticks.register("workflows.partitions", 300.0, transitions.keep_partitions)
+        ticks.register("workflows.kept_answers", 600.0, idempotency.prune)
+        once.keep_in(idempotency.open_slot)
         uses.register("definition", usage.workflows_using_definition)
         uses.register("connection", usage.workflows_using_connection)

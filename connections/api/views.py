@@ -21,6 +21,7 @@ from connections.models import Connection, SchemaSnapshot
 from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.once import once
 
 _TAGS = ["connections"]
 _SCHEMA_SEARCH = OpenApiParameter("search", str, description="text in a table's or column's name")
@@ -112,6 +113,7 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
         tags=_TAGS,
         summary="Make a connection",
     )
+    @once()
     def create(self, request: Request) -> Response:
         """Make a connection. Nothing is connected to yet."""
         body = serializers.ConnectionCreate(data=request.data)

@@ -16,6 +16,7 @@ from definitions.api.views import TAGS, OfDefinition
 from definitions.models import AliasMove, Definition, DefinitionVersion
 from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.http import whole_number
+from mcp_site.core.once import once
 
 _PAGES = frozenset({"cursor", "page_size"})
 
@@ -49,6 +50,7 @@ class VersionViewSet(OfDefinition):
         tags=TAGS,
         summary="Save a version",
     )
+    @once()
     def create(self, request: Request, slug: str) -> Response:
         """Save a config as the next version; what the newest says already is not saved again."""
         definition = self.find(slug)
@@ -96,6 +98,7 @@ class VersionViewSet(OfDefinition):
         tags=TAGS,
         summary="Roll back",
     )
+    @once()
     def rollback(self, request: Request, slug: str) -> Response:
         """Make the content of an older version the newest one."""
         definition = self.find(slug)

@@ -21,6 +21,7 @@ from mcp_site.core import uses
 from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.once import once
 from mcp_site.core.serializers import Strict
 
 TAGS = ["definitions"]
@@ -109,6 +110,7 @@ class DefinitionViewSet(mixins.ListModelMixin, OfDefinition):
         tags=TAGS,
         summary="Make a definition",
     )
+    @once()
     def create(self, request: Request) -> Response:
         """Make a definition, and its first version if `config` is given: both or neither."""
         return self.answer(services.create_definition(by=self.caller, **self.read(shapes.DefinitionCreate)), 201)

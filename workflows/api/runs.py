@@ -24,6 +24,7 @@ from rest_framework.views import APIView
 from accounts.permissions import actor
 from definitions.models import Definition
 from mcp_site.core.http import StrictQuery, refuse_unknown_parameters, whole_number
+from mcp_site.core.once import PARAMETER, REPLAYED, once
 from workflows import artifacts, events, outputs, services
 from workflows.api import run_serializers as shapes
 from workflows.api.filters import RunFilter
@@ -70,16 +71,28 @@ class _Starts(APIView):
         """Check the query and the body, `begin` a run, and answer it, after its end if asked to wait for that."""
         refuse_unknown_parameters(request, {"wait"})
         wait = whole_number(request, "wait", 0, 0, MAX_WAIT)
-        given = {"inputs": {}, **read_body(body, request)}
-        run = begin(by=actor(request), trigger=TriggerKind.API, **given)
+        answer = self.begin(request, body, begin)
+        if not wait or answer.status_code != 201:
+            return answer
+        # The start is committed by now, else no worker would see it.
+        run = Run.objects.get(uid=answer.data["id"])
         wait_for(run, wait)
-        return answer_run(request, run, 201)
+        ended = answer_run(request, run, 201)
+        if REPLAYED in answer.headers:
+            ended[REPLAYED] = answer[REPLAYED]
+        return ended
+
+    @once()
+    def begin(self, request: Request, body: Any, begin: Callable[..., Run]) -> Response:
+        """Start the run, once for each Idempotency-Key."""
+        given = {"inputs": {}, **read_body(body, request)}
+        return answer_run(request, begin(by=actor(request), trigger=TriggerKind.API, **given), 201)
 
 
 class WorkflowRuns(_Starts):
     """Start runs of a workflow."""
 
-    @extend_schema(request=shapes.RunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT])
+    @extend_schema(request=shapes.RunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT, PARAMETER])
     def post(self, request: Request, slug: str) -> Response:
         """Start a run; `?wait=30` answers when it has ended, or after so many seconds."""
         workflow = get_object_or_404(Workflow.objects.visible_to(request.user), slug=slug)
@@ -89,7 +102,9 @@ class WorkflowRuns(_Starts):
 class DefinitionRuns(_Starts):
     """Run one definition by itself."""
 
-    @extend_schema(request=shapes.DefinitionRunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT])
+    @extend_schema(
+        request=shapes.DefinitionRunCreate, responses={201: shapes.RunDetailSerializer}, parameters=[_WAIT, PARAMETER]
+    )
     def post(self, request: Request, slug: str) -> Response:
         """Start a one-step run; `?wait=30` answers when it has ended, or after so many seconds."""
         definition = get_object_or_404(Definition.objects.visible_to(request.user), slug=slug)

@@ -17,6 +17,7 @@ from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
 from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
 from workflows import services
 from workflows.api import serializers as shapes
@@ -54,6 +55,7 @@ class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQu
         return Response(shapes.WorkflowSerializer(shown).data, status=status)
 
     @extend_schema(request=shapes.WorkflowCreate, responses={201: shapes.WorkflowSerializer})
+    @once()
     def create(self, request: Request) -> Response:
         """Make a workflow, with its first version if `graph` is given."""
         return self._show(services.create_workflow(by=actor(request), **read_body(shapes.WorkflowCreate, request)), 201)
@@ -88,6 +90,7 @@ class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQu
     @extend_schema(methods=["GET"], responses={200: shapes.WorkflowVersionSerializer(many=True)}, filters=False)
     @extend_schema(methods=["POST"], request=shapes.VersionCreate, responses={201: shapes.WorkflowVersionSerializer})
     @action(detail=True, methods=["get", "post"], filterset_class=None, pagination_class=NewestFirst)
+    @once()
     def versions(self, request: Request, slug: str) -> Response:
         """List the versions, newest first; POST saves the next one (200 and the newest if it says the same)."""
         workflow = self.get_object()
@@ -108,6 +111,7 @@ class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQu
 
     @extend_schema(request=shapes.RollbackBody, responses={201: shapes.WorkflowVersionSerializer})
     @action(detail=True, methods=["post"])
+    @once()
     def rollback(self, request: Request, slug: str) -> Response:
         """Make the content of an older version the newest one."""
         to = read_body(shapes.RollbackBody, request)["to"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from workflows.models.artifact import Artifact
 from workflows.models.attempt import Attempt
 from workflows.models.event import Event
+from workflows.models.idempotency import KeptAnswer
 from workflows.models.limit import Limit, Slot
 from workflows.models.log import LogChunk
 from workflows.models.run import Run, TriggerKind
@@ -15,6 +16,7 @@ __all__ = [
     "Artifact",
     "Attempt",
     "Event",
+    "KeptAnswer",
     "Limit",
     "LogChunk",
     "Run",
