@@ -41,6 +41,7 @@ def start_workflow(
     inputs: Mapping[str, Any],
     by: User | None,
     trigger: TriggerKind,
+    trigger_id: str = "",
     priority: int = 5,
     labels: Mapping[str, str] | None = None,
 ) -> Run:
@@ -50,7 +51,7 @@ def start_workflow(
     """
     complete = with_defaults(version.input_schema, inputs)
     plan = plan_of_version(version.pk)
-    run = Run(workflow=version.workflow, version=version, inputs=complete)
+    run = Run(workflow=version.workflow, version=version, inputs=complete, trigger_id=trigger_id)
     return _start(run, plan, by=by, trigger=trigger, priority=priority, labels=labels or {})
 
 

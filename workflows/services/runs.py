@@ -26,6 +26,7 @@ def start_run(
     by: User,
     version: str | int | None = None,
     trigger: TriggerKind = TriggerKind.API,
+    trigger_id: str = "",
     priority: int = 5,
     labels: Mapping[str, str] | None = None,
 ) -> Run:
@@ -41,7 +42,13 @@ def start_run(
     chosen = get_version(workflow, str(workflow.latest_number if version is None else version), attr="version")
     start.refuse_labels(labels or {})
     run = start.start_workflow(
-        version=chosen, inputs=inputs, by=by, trigger=trigger, priority=priority, labels=labels or {}
+        version=chosen,
+        inputs=inputs,
+        by=by,
+        trigger=trigger,
+        trigger_id=trigger_id,
+        priority=priority,
+        labels=labels or {},
     )
     audit.log(by, "run.start", run, name=f"{workflow.slug} #{run.pk}", changes={"version": [None, chosen.number]})
     return run
