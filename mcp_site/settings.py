@@ -185,6 +185,13 @@ MCP_OWN_ADDRESS = env.str("MCP_OWN_ADDRESS", default="")
 # Folders beside the data dir in which SQLite connections may open files.
 SQLITE_ROOTS: list[str] = env.list("SQLITE_ROOTS", default=[])
 
+# Monitoring ------------------------------------------------------------
+METRICS_KEEP_DAYS = env.int("METRICS_KEEP_DAYS", default=100)
+METRICS_MAX_SERIES = env.int("METRICS_MAX_SERIES", default=10_000)
+# Who may scrape GET /metrics beside Admins: whoever sends this token, or asks from these networks (CIDR).
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", default=[])
+
 # Accounts ------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = LOGOUT_REDIRECT_URL = "login"

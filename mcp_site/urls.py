@@ -56,6 +56,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("mcp_site.api_urls")),
     path("auth/", include("accounts.api.auth_urls")),
     path("", include("monitoring.api.health_urls")),
+    path("", include("monitoring.api.metrics_urls")),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),

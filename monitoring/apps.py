@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.apps import AppConfig
 
 
 class MonitoringConfig(AppConfig):
-    """Health and the dashboard; no tables yet."""
+    """Metrics, alerts, health and the dashboard."""
 
     name = "monitoring"
+
+    def ready(self) -> None:
+        """Let the clock roll samples up."""
+        from mcp_site.core import ticks
+        from monitoring import rollups
+
+        # Alerts look at minutes, so those come quickly; nobody looks at an hour that has just begun.
+        ticks.register("monitoring.minutes", 2.0, partial(rollups.roll_up, 60))
+        ticks.register("monitoring.hours", 30.0, partial(rollups.roll_up, 3600))
+        ticks.register("monitoring.days", 120.0, partial(rollups.roll_up, 86400))
+        ticks.register("monitoring.partitions", 600.0, rollups.keep_partitions)
