@@ -97,6 +97,9 @@ def digest(previous: str, event: AuditEvent) -> str:
         "request_id": event.request_id,
         "address": event.address,
     }
+    if event.key:
+        # Only where there is one: events of before the column keep their hashes.
+        fields["key"] = event.key
     return hashlib.sha256(previous.encode() + canonical(fields)).hexdigest()
 
 

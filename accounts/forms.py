@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 
+from accounts.models.user import plain_email
+
 
 class SignInForm(AuthenticationForm):
     """Sign in with e-mail and password."""
@@ -28,7 +30,7 @@ class SignInForm(AuthenticationForm):
 
     def clean_username(self) -> str:
         """Return the e-mail as it is stored."""
-        return str(self.cleaned_data["username"]).lower()
+        return plain_email(self.cleaned_data["username"])
 
 
 class FilterForm(forms.Form):

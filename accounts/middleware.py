@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 from accounts.audit import Origin, set_origin
+from accounts.models import Session
+from mcp_site.core import clock
+
+_SEEN_SECONDS = 60
 
 
 class AuditOrigin:
@@ -19,7 +24,9 @@ class AuditOrigin:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        set_origin(Origin(getattr(request, "request_id", ""), request.META.get("REMOTE_ADDR") or None))
+        request_id = getattr(request, "request_id", "")
+        agent = request.headers.get("User-Agent", "")
+        set_origin(Origin(request_id, request.META.get("REMOTE_ADDR") or None, agent))
         return self.get_response(request)
 
 
@@ -39,3 +46,21 @@ class RateLimitHeaders:
             response["RateLimit-Policy"] = f'"{usage.name}";q={usage.limit};w=60'
             response["RateLimit"] = f'"{usage.name}";r={usage.left};t={usage.seconds}'
         return response
+
+
+class SessionSeen:
+    """Notes, once a minute at most, that a sign-in of the pages is in use: the account page shows when each was."""
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if settings.SESSION_COOKIE_NAME in request.COOKIES and (sid := request.session.get("sid")):
+            now = clock.now()
+            if now.timestamp() - request.session.get("seen", 0) > _SEEN_SECONDS:
+                request.session["seen"] = now.timestamp()
+                Session.objects.filter(uid=sid).update(last_seen_at=now)
+        return self.get_response(request)

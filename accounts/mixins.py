@@ -6,16 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.views import View
 
 from accounts.models import User
 from mcp_site.core.errors import AppError, Rejected
 from mcp_site.core.http import page_or_partial
+
+
+def base_url(request: HttpRequest) -> str:
+    """Return the address under which the panel is open to whoever asks: for links in letters."""
+    return settings.PUBLIC_URL or request.build_absolute_uri("/")
 
 
 class PageView(LoginRequiredMixin, View):

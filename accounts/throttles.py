@@ -18,6 +18,8 @@ from redis import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from accounts.models.user import plain_email
+
 logger = logging.getLogger(__name__)
 WINDOW = 60
 
@@ -56,11 +58,17 @@ def address_of(request: HttpRequest) -> str:
     return str(request.META.get("REMOTE_ADDR") or "unknown")
 
 
+def username_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
+    """Return whom a try to sign in is for, as django-axes counts it: the e-mail as it is stored."""
+    given = (credentials or {}).get("username") or ""
+    return plain_email(str(given))
+
+
 def count_login(request: HttpRequest, email: str) -> Usage | None:
     """Count a try to sign in, per address and e-mail and per address; return the counter that is over, or the first."""
     address = address_of(request)
     counted = [
-        count(request, "login", f"{address} {email.strip().lower()}"),
+        count(request, "login", f"{address} {plain_email(email)}"),
         count(request, "login_address", address),
     ]
     known = [usage for usage in counted if usage is not None]
@@ -108,3 +116,11 @@ class LoginRate(_Counted):
         """Count the try; a body without an e-mail counts for the address."""
         given = request.data.get("email") if isinstance(request.data, dict) else None
         return count_login(request._request, given if isinstance(given, str) else "")  # noqa: SLF001
+
+
+class RegisterRate(_Counted):
+    """The limit of what strangers may have the panel do: register, ask for a letter, use one; by address."""
+
+    def count(self, request: Request, view: Any) -> Usage | None:
+        """Count for the address."""
+        return count(request._request, "register", address_of(request._request))  # noqa: SLF001

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts import views
+from accounts.views import sign_in
 
 urlpatterns = [
-    path("login/", views.SignIn.as_view(), name="login"),
-    path("logout/", views.SignOut.as_view(), name="logout"),
+    path("login/", sign_in.SignIn.as_view(), name="login"),
+    path("logout/", sign_in.SignOut.as_view(), name="logout"),
 ]

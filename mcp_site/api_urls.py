@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/", include("accounts.api.auth_urls")),
+    path("", include("accounts.api.user_urls")),
     path("", include("accounts.api.urls")),
     path("", include("monitoring.api.health_urls")),
     path("", include("monitoring.api.metrics_urls")),

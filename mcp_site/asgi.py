@@ -15,19 +15,19 @@ from django.urls import get_resolver
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
 django_application = get_asgi_application()
 
-from accounts.authentication import SocketToken  # noqa: E402
+from accounts.authentication import SocketCredentials  # noqa: E402
 from mcp_site import gate  # noqa: E402
 from mcp_site.core.ticks import TickThread  # noqa: E402  after django.setup()
 from workflows.routing import websocket_urlpatterns  # noqa: E402
 
 _routes = URLRouter(websocket_urlpatterns)
 _by_cookie = AllowedHostsOriginValidator(AuthMiddlewareStack(_routes))
-_by_token = SocketToken(_routes)
+_by_itself = SocketCredentials(_routes)
 
 
 async def _websocket(scope: Any, receive: Any, send: Any) -> Any:
-    """Sockets with a bearer token are programs; all others are browsers, whose Origin must be ours."""
-    chosen = _by_token if any(name == b"authorization" for name, _ in scope["headers"]) else _by_cookie
+    """Sockets with credentials of their own need no Origin; all others are browsers, whose Origin must be ours."""
+    chosen = _by_itself if SocketCredentials.are_in(scope) else _by_cookie
     return await chosen(scope, receive, send)
 
 

@@ -15,9 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
-from csp.constants import NONCE, NONE, SELF
 
-from mcp_site import logs, openapi
+from mcp_site import headers, logs, openapi
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -67,7 +66,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
-    "rest_framework_simplejwt.token_blacklist",
     "rest_framework_api_key",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -76,6 +74,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "corsheaders",
     "csp",
+    "axes",
     "channels",
     "accounts",
     "connections",
@@ -96,10 +95,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.SessionSeen",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django_permissions_policy.PermissionsPolicyMiddleware",
 ]
 ROOT_URLCONF = "mcp_site.urls"
 APPEND_SLASH = False
@@ -194,6 +195,25 @@ METRICS_ALLOW: list[str] = env.list("METRICS_ALLOW", default=[])
 
 # Accounts ------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+# After so many wrong passwords for one person from one address that pair waits; never the person everywhere, or
+# anybody could lock anybody out.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME, AXES_RESET_ON_SUCCESS = 20, timedelta(minutes=15), True
+# A wrong try while waiting does not make the wait longer.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+# The sign-in says it in its own words (accounts/services/sign_in.py), so the middleware is not needed.
+SILENCED_SYSTEM_CHECKS = ["axes.W002"]
+AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
+AXES_CLIENT_IP_CALLABLE = "accounts.throttles.address_of"
+AXES_USERNAME_CALLABLE = "accounts.throttles.username_of"
+AXES_VERBOSE = AXES_ENABLE_ADMIN = AXES_ENABLE_ACCESS_FAILURE_LOG = False
+AXES_DISABLE_ACCESS_LOG = True
+# Who may register: open, invite (only with an invitation), closed; and which roles are given without an Admin's word.
+REGISTRATION = env.str("REGISTRATION", default="open" if MCP_LOCAL else "invite")
+SELF_REGISTRATION_ROLES: list[str] = env.list(
+    "SELF_REGISTRATION_ROLES", default=["Viewer", "Editor"] if MCP_LOCAL else ["Viewer"]
+)
 LOGIN_URL = LOGOUT_REDIRECT_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 PASSWORD_HASHERS = [
@@ -208,22 +228,22 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # Requests a minute, by class of route (accounts/throttles.py); each has its RATE_ variable, 0 is no limit. Local: × 10.
 _rates = {"RATE_READ": 1200, "RATE_WRITE": 300, "RATE_RUN": 600, "RATE_QUERY": 60}
-_rates |= {"RATE_LOGIN": 10, "RATE_LOGIN_ADDRESS": 60}
+_rates |= {"RATE_LOGIN": 10, "RATE_LOGIN_ADDRESS": 60, "RATE_REGISTER": 10}
 RATES = {n[5:].lower(): env.int(n, default=d * (10 if MCP_LOCAL else 1)) for n, d in _rates.items()}
 DEFAULT_VISIBILITY = env.str("DEFAULT_VISIBILITY", default="organisation")
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
-    "UPDATE_LAST_LOGIN": True,
     "ALGORITHM": "HS256",
     "SIGNING_KEY": SECRET_KEY,
-    "USER_ID_FIELD": "uid",
-    "CHECK_REVOKE_TOKEN": True,
+    # Who a token is for is read from the sign-in that it names (accounts/tokens.py).
+    "AUDIENCE": "model-control-panel",
 }
 
 # Security ------------------------------------------------------------
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (
+    ("__Host-sessionid", "__Host-csrftoken") if _HTTPS else ("sessionid", "csrftoken")
+)
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _HTTPS else 0
@@ -231,24 +251,22 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 if env.bool("TRUST_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [SELF],
-        "script-src": [SELF, NONCE],
-        "style-src": [SELF, NONCE],
-        "img-src": [SELF, "data:"],
-        "connect-src": [SELF],
-        "object-src": [NONE],
-        "base-uri": [SELF],
-        "form-action": [SELF],
-        "frame-ancestors": [NONE],
-    },
-}
+_origins: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOW_ALL_ORIGINS = "*" in _origins
+CORS_ALLOWED_ORIGINS = [origin for origin in _origins if origin != "*"]
+CORS_ALLOW_CREDENTIALS = env.bool("CORS_ALLOW_CREDENTIALS", default=False)
+CORS_URLS_REGEX = r"^/(api/|auth/|users|orchestration/|metrics|health|hooks/|openapi\.json)"
+CORS_EXPOSE_HEADERS = ["X-Request-ID", "RateLimit", "RateLimit-Policy", "Retry-After", "Location", "ETag"]
+CONTENT_SECURITY_POLICY, PERMISSIONS_POLICY = headers.CONTENT_SECURITY_POLICY, headers.PERMISSIONS_POLICY
+
+# Mail ------------------------------------------------------------
+# Invitations and password resets. Without a server they are written to the console: smtp+tls://user:password@host:587.
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="Model Control Panel <panel@localhost>")
 
 # REST API ------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [f"accounts.authentication.{name}" for name in ("Token", "Key", "Session")],
+    "DEFAULT_AUTHENTICATION_CLASSES": [f"accounts.authentication.{name}" for name in ("Token", "Key", "Cookie")],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.SignedIn"],
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.Rate"],
     "DEFAULT_PARSER_CLASSES": ["mcp_site.core.parsers.JSONParser"],

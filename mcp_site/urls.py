@@ -55,6 +55,7 @@ handler500 = "mcp_site.urls.server_error"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("mcp_site.api_urls")),
     path("auth/", include("accounts.api.auth_urls")),
+    path("", include("accounts.api.user_urls")),
     path("", include("monitoring.api.health_urls")),
     path("", include("monitoring.api.metrics_urls")),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
@@ -62,6 +63,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
     # One door for people: the admin has no sign-in page of its own.
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account")),
     path("admin/", admin.site.urls),
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),

@@ -12,8 +12,8 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client, TransactionTestCase
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import RefreshToken
 
+from accounts import tokens
 from accounts.models import Role, User
 
 PASSWORD = "a long enough password"
@@ -104,6 +104,11 @@ def dov(db: None) -> User:
     return _person("Dov", Role.EDITOR)
 
 
+def bearer(user: User) -> str:
+    """Return the `Authorization` header of a fresh sign-in of `user`."""
+    return f"Bearer {tokens.open_with_tokens(user, address=None, user_agent='tests').access}"
+
+
 @pytest.fixture
 def api() -> Callable[[User | None], APIClient]:
     """Return a client of the REST API with a real access token of the given user, or without any."""
@@ -111,7 +116,7 @@ def api() -> Callable[[User | None], APIClient]:
     def client(user: User | None = None) -> APIClient:
         made = APIClient()
         if user is not None:
-            made.credentials(HTTP_AUTHORIZATION=f"Bearer {RefreshToken.for_user(user).access_token}")
+            made.credentials(HTTP_AUTHORIZATION=bearer(user))
         return made
 
     return client

@@ -10,8 +10,12 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
+from accounts.authentication import caller_of_socket
+from accounts.callers import Caller
+from accounts.models import User
 from workflows import events
 from workflows.models import Run
+from workflows.stream import guarded
 
 # Close codes of our own (RFC 6455 leaves 4000–4999 to applications): the HTTP status behind 4.
 UNAUTHENTICATED, NOT_FOUND, FINISHED = 4401, 4404, 1000
@@ -59,18 +63,22 @@ class RunConsumer(_Following):
             if "=" in part
         )
         after = query.get("after", "0")
-        self.follow(self._feed(run, int(after) if after.isdecimal() and len(after) < 10 else 0))
+        caller = await caller_of_socket(self.scope)
+        self.follow(self._feed(run, int(after) if after.isdecimal() and len(after) < 10 else 0, caller))
 
     @database_sync_to_async
     def _find(self, user: Any, uid: UUID) -> Run | None:
         return Run.objects.visible_to(user).filter(uid=uid).first()
 
-    async def _feed(self, run: Run, after: int) -> None:
-        if not (run.is_terminal and after >= run.events):
-            async for frame in events.follow(run.pk, after):
+    async def _feed(self, run: Run, after: int, caller: Caller) -> None:
+        if run.is_terminal and after >= run.events:
+            await self.close(FINISHED)
+            return
+        async with guarded(caller, run.pk) as halt:
+            async for frame in events.follow(run.pk, after, halt):
                 if frame.name:
                     await self.send_json({"type": frame.name, **frame.data})
-        await self.close(FINISHED)
+            await self.close(UNAUTHENTICATED if halt.is_set else FINISHED)
 
 
 class RunsConsumer(_Following):
@@ -83,17 +91,21 @@ class RunsConsumer(_Following):
         if not user.is_authenticated:
             await self.close(UNAUTHENTICATED)
             return
-        self.follow(self._feed(user))
+        self.follow(self._feed(await caller_of_socket(self.scope)))
 
     @database_sync_to_async
-    def _visible(self, user: Any, number: int) -> str | None:
-        uid = Run.objects.visible_to(user).filter(pk=number).values_list("uid", flat=True).first()
+    def _visible(self, caller: Caller, number: int) -> str | None:
+        # Read anew each time: the role may have changed since.
+        user = User.objects.filter(pk=caller.user).first()
+        uid = user and Run.objects.visible_to(user).filter(pk=number).values_list("uid", flat=True).first()
         return str(uid) if uid else None
 
-    async def _feed(self, user: Any) -> None:
-        async for change in events.follow_all():
-            if change is None:
-                continue
-            uid = await self._visible(user, change["run"])
-            if uid is not None:
-                await self.send_json({"type": "run", "id": uid, "number": change["run"], "kind": change["kind"]})
+    async def _feed(self, caller: Caller) -> None:
+        async with guarded(caller, None) as halt:
+            async for change in events.follow_all(halt):
+                if not change or "run" not in change:
+                    continue
+                uid = await self._visible(caller, change["run"])
+                if uid is not None:
+                    await self.send_json({"type": "run", "id": uid, "number": change["run"], "kind": change["kind"]})
+            await self.close(UNAUTHENTICATED)

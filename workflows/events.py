@@ -37,6 +37,24 @@ class Frame:
     number: int | None = None
 
 
+class Halt:
+    """Ends a follower from outside: `set` it, and what it holds stops at its next breath, which is now."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._feed: live.Feed | None = None
+
+    def wakes(self, feed: live.Feed) -> None:
+        """Remember whom to wake."""
+        self._feed = feed
+
+    def set(self) -> None:
+        """End the follower. Call it in the follower's event loop."""
+        self.is_set = True
+        if self._feed is not None:
+            self._feed.drop()
+
+
 def encode(event: Event) -> dict[str, Any]:
     """Return the shape of an event on the wire: {number, at, kind, step, index, attempt, data}."""
     return {
@@ -99,16 +117,18 @@ async def _rows(run: int, after: int) -> list[dict[str, Any]]:
     return await asyncio.get_running_loop().run_in_executor(_readers, _read_in_thread, run, after)
 
 
-async def follow(run: int, after: int = 0) -> AsyncIterator[Frame]:
-    """Yield the run's events after number `after` and its log as it comes, until the run's last event.
+async def follow(run: int, after: int = 0, halt: Halt | None = None) -> AsyncIterator[Frame]:
+    """Yield the run's events after number `after` and its log as it comes, until the run's last event or a halt.
 
     Heartbeats come when nothing else did for 15 s. A run that had ended before yields its rows and ends.
     """
     last = after
     quiet = 0.0
+    halt = halt or Halt()
     async with live.subscribe(f"run:{run}") as feed:
+        halt.wakes(feed)
         fresh = await _rows(run, last)
-        while True:
+        while not halt.is_set:
             for event in fresh:
                 if event["number"] > last:
                     last = event["number"]
@@ -138,9 +158,10 @@ async def follow(run: int, after: int = 0) -> AsyncIterator[Frame]:
                 fresh = await _rows(run, last)
 
 
-async def follow_all() -> AsyncIterator[Mapping[str, Any] | None]:
-    """Yield `{run, kind}` whenever any run changes state, and None as a heartbeat."""
+async def follow_all(halt: Halt) -> AsyncIterator[Mapping[str, Any] | None]:
+    """Yield `{run, kind}` whenever any run changes state, and None as a heartbeat, until the halt."""
     async with live.subscribe("runs") as feed:
-        while True:
+        halt.wakes(feed)
+        while not halt.is_set:
             text = await feed.get(HEARTBEAT)
             yield json.loads(text) if text else None

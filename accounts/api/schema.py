@@ -29,12 +29,23 @@ class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call
         return {"type": "apiKey", "in": "header", "name": "X-API-Key"}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
     """The session cookie of the pages."""
 
-    target_class = "accounts.authentication.Session"
+    target_class = "accounts.authentication.Cookie"
     name = "session"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         """Return the scheme as OpenAPI has it."""
         return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+class TicketScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """`?ticket=` on a stream."""
+
+    target_class = "accounts.authentication.Ticket"
+    name = "ticket"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """Return the scheme as OpenAPI has it."""
+        return {"type": "apiKey", "in": "query", "name": "ticket", "description": "of POST /auth/ws-ticket"}

@@ -16,6 +16,8 @@ class AuditEvent(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False
     )
     actor_kind = models.CharField(max_length=16, default="user")
+    # What the API key begins with, where one acted for the actor.
+    key = models.CharField(max_length=16, blank=True, db_default="")
     action = models.CharField(max_length=64)
     object_type = models.CharField(max_length=32, blank=True)
     object_id = models.CharField(max_length=64, blank=True)

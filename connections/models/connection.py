@@ -21,7 +21,7 @@ class ConnectionQuerySet(QuerySet["Connection"]):
 
     def visible_to(self, user: User | AnonymousUser) -> ConnectionQuerySet:
         """Keep what `user` may see."""
-        return self.filter(reachable(user))
+        return self.filter(reachable(user, "connection"))
 
     def active(self) -> ConnectionQuerySet:
         """Keep what is not archived."""

@@ -18,7 +18,7 @@ class DefinitionQuerySet(models.QuerySet["Definition"]):
 
     def visible_to(self, user: User | AnonymousUser) -> DefinitionQuerySet:
         """Keep what `user` may see."""
-        return self.filter(reachable(user))
+        return self.filter(reachable(user, "definition"))
 
     def active(self) -> DefinitionQuerySet:
         """Keep what is not archived."""

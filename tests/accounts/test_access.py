@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from django.contrib.auth.models import AnonymousUser
 
@@ -11,18 +9,17 @@ from accounts import access
 from accounts.access import Level
 from accounts.models import Role, User
 from mcp_site.core.errors import Forbidden
+from workflows.models import Workflow
 
 pytestmark = pytest.mark.django_db
 
 
-@dataclass
-class Thing:
-    owner_id: int | None
-    visibility: str
+def thing(owner: User | None, visibility: str) -> Workflow:
+    return Workflow.objects.create(slug=f"w{Workflow.objects.count()}", owner=owner, visibility=visibility)
 
 
 def test_reach_by_owner_and_visibility(ada: User, ben: User, cyd: User, dov: User) -> None:
-    private, shared = Thing(ben.pk, "private"), Thing(ben.pk, "organisation")
+    private, shared = thing(ben, "private"), thing(ben, "organisation")
 
     assert [access.level(user, private) for user in (ada, ben, cyd, dov)] == [
         Level.EDIT,
@@ -39,7 +36,7 @@ def test_reach_by_owner_and_visibility(ada: User, ben: User, cyd: User, dov: Use
 
 
 def test_the_role_is_the_ceiling_also_for_owners(cyd: User) -> None:
-    own = Thing(cyd.pk, "private")
+    own = thing(cyd, "private")
 
     assert access.can(cyd, "workflow.view", own)
     assert not access.can(cyd, "workflow.run", own)
@@ -48,7 +45,7 @@ def test_the_role_is_the_ceiling_also_for_owners(cyd: User) -> None:
 
 
 def test_nobody_and_the_switched_off_may_do_nothing(ben: User) -> None:
-    shared = Thing(None, "organisation")
+    shared = thing(ben, "organisation")
     ben.is_active = False
 
     for user in (AnonymousUser(), ben, None):

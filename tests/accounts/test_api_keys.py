@@ -13,7 +13,9 @@ from rest_framework.test import APIClient
 
 from accounts import services
 from accounts.models import ApiKey, AuditEvent, Role, User
+from accounts.models.api_key import SCOPES
 from mcp_site.core import clock
+from tests.conftest import PASSWORD
 from workflows.models import Workflow
 
 pytestmark = pytest.mark.django_db
@@ -64,7 +66,7 @@ def test_a_key_signs_in_as_its_owner_within_its_scopes(ben: User) -> None:
 
 
 def test_no_scope_reaches_the_account_or_the_keys(ada: User) -> None:
-    scopes = sorted(services.SCOPES)
+    scopes = sorted(SCOPES)
     _, text = make(ada, *scopes)
     client = with_key(text)
 
@@ -90,6 +92,7 @@ def test_the_audit_trail_needs_its_own_scope_and_an_admin(ada: User, ben: User) 
     assert with_key(may).get("/api/v1/audit-events").status_code == 200
     assert with_key(may).get("/api/v1/audit-events/verify").status_code == 200
     assert with_key(may_not).get("/api/v1/audit-events").status_code == 403
+    services.create_admin(email="eve@example.com", password=PASSWORD)
     services.set_role(user=ada, role=Role.EDITOR, by=None)
     assert with_key(may).get("/api/v1/audit-events").status_code == 403
 

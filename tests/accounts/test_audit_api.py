@@ -15,11 +15,11 @@ from django.db import connection, transaction
 from django.test import AsyncClient
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import audit, chain
 from accounts.api import audit as routes
 from accounts.models import AuditEvent, AuditLink, User
+from tests.conftest import bearer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Api = Callable[[User | None], APIClient]
@@ -39,7 +39,7 @@ def numbers(answer: Any) -> list[int]:
 
 
 async def export(user: User, query: str = "") -> tuple[Any, str]:
-    token = await database_sync_to_async(lambda: f"Bearer {RefreshToken.for_user(user).access_token}")()
+    token = await database_sync_to_async(bearer)(user)
     answer: Any = await AsyncClient().get(f"{URL}/export{query}", headers={"Authorization": token})
     assert answer.streaming
     return answer, b"".join([part async for part in answer.streaming_content]).decode()

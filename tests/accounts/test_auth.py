@@ -10,8 +10,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from rest_framework_simplejwt.tokens import AccessToken
 
+from accounts import tokens
 from accounts.models import AuditEvent, Role, User
 from accounts.services import create_admin, set_role
 from tests.conftest import PASSWORD
@@ -65,41 +66,40 @@ def test_a_wrong_login_body_names_the_field(api: Api, body: dict[str, Any], attr
     }.items()
 
 
-def test_a_refresh_token_works_once(api: Api, ben: User) -> None:
+def test_a_refresh_token_works_once_and_its_second_use_ends_the_sign_in(api: Api, ben: User) -> None:
     client = api(None)
-    tokens = login(client, ben.email, PASSWORD).json()
+    old = login(client, ben.email, PASSWORD).json()
+    other = login(client, ben.email, PASSWORD).json()
 
-    first = client.post("/auth/refresh", {"refresh_token": tokens["refresh_token"]})
-    again = client.post("/auth/refresh", {"refresh_token": tokens["refresh_token"]})
+    first = client.post("/auth/refresh", {"refresh_token": old["refresh_token"]})
+    second = client.post("/auth/refresh", {"refresh_token": first.json()["refresh_token"]})
+    stolen = client.post("/auth/refresh", {"refresh_token": old["refresh_token"]})
 
-    assert first.status_code == 200
-    assert again.status_code == 401
-    assert client.post("/auth/refresh", {"refresh_token": first.json()["refresh_token"]}).status_code == 200
+    assert (first.status_code, second.status_code, stolen.status_code) == (200, 200, 401)
+    for pair in (old, first.json(), second.json()):
+        assert client.post("/auth/refresh", {"refresh_token": pair["refresh_token"]}).status_code == 401
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {pair['access_token']}")
+        assert client.get("/auth/me").status_code == 401
+        client.credentials()
+    assert AuditEvent.objects.filter(action="auth.refresh_reused").count() == 1
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {other['access_token']}")
+    assert client.get("/auth/me").status_code == 200
 
 
 def test_tokens_of_the_wrong_sort_or_time_or_person_are_refused(api: Api, ben: User) -> None:
     client = api(None)
-    expired = AccessToken.for_user(ben)
+    pair = tokens.open_with_tokens(ben, address=None, user_agent="")
+    expired = AccessToken()
+    expired["sid"] = str(pair.session.uid)
     expired.set_exp(lifetime=-timedelta(seconds=1))
-    tokens = [str(RefreshToken.for_user(ben)), str(expired), str(AccessToken.for_user(ben))[:-2] + "xx"]
+    nobody = AccessToken()
 
-    for token in tokens:
+    for token in (pair.refresh, str(expired), str(nobody), pair.access[:-2] + "xx"):
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
         assert client.get("/auth/me").status_code == 401
-    good = str(AccessToken.for_user(ben))
-    ben.is_active = False
-    ben.save()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {good}")
-    assert client.get("/auth/me").status_code == 401
-
-
-def test_a_changed_password_ends_the_tokens_made_before(api: Api, ben: User) -> None:
-    client = api(ben)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {pair.access}")
     assert client.get("/auth/me").status_code == 200
-
-    ben.set_password("another long password")
-    ben.save()
-
+    User.objects.filter(pk=ben.pk).update(is_active=False)
     assert client.get("/auth/me").status_code == 401
 
 

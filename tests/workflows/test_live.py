@@ -11,20 +11,16 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.test import AsyncClient
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts.models import User
 from mcp_site.asgi import application
+from tests.conftest import bearer
 from workflows import events, services
 from workflows.engine.worker import Worker
 from workflows.models import Run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Start = Callable[..., Run]
-
-
-def bearer(user: User) -> str:
-    return f"Bearer {RefreshToken.for_user(user).access_token}"
 
 
 async def follow(run: Run, after: int = 0) -> list[int]:

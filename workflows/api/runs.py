@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import Cookie, Key, Ticket, Token, caller_of
 from accounts.permissions import actor
 from definitions.models import Definition
 from mcp_site.core.http import StrictQuery, refuse_unknown_parameters, whole_number
@@ -143,7 +144,7 @@ class RunViewSet(mixins.ListModelMixin, StrictQuery):
     lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     serializer_class = shapes.RunSerializer
     filterset_class = RunFilter
-    query_params = frozenset({"after", "kind", "limit", "step", "index"})
+    query_params = frozenset({"after", "kind", "limit", "step", "index", "ticket"})
 
     def get_queryset(self) -> QuerySet[Run]:
         """Return what the caller may see."""
@@ -195,6 +196,7 @@ class RunViewSet(mixins.ListModelMixin, StrictQuery):
         methods=["get"],
         filterset_class=None,
         renderer_classes=[renderers.JSONRenderer, EventStreamRenderer],
+        authentication_classes=[Ticket, Token, Key, Cookie],
         url_path="events",
     )
     def event_list(self, request: Request, uid: UUID) -> HttpResponseBase:
@@ -203,7 +205,7 @@ class RunViewSet(mixins.ListModelMixin, StrictQuery):
         after = whole_number(request, "after", 0, 0, 2**31 - 1)
         if request.accepted_renderer.media_type == EventStreamRenderer.media_type:
             last = request.headers.get("Last-Event-ID", "")
-            return stream(run, int(last) if last.isdecimal() and len(last) < 10 else after)
+            return stream(run, int(last) if last.isdecimal() and len(last) < 10 else after, caller_of(request))
         limit = whole_number(request, "limit", 200, 1, events.PAGE)
         found = events.read(run.pk, after, limit)
         kind = request.query_params.get("kind")

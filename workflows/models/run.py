@@ -43,8 +43,8 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return those whose workflow (one-step: definition) `user` may see, and those that `user` started."""
         if not isinstance(user, User) or not user.is_active:
             return self.none()
-        by_workflow = Workflow.objects.filter(reachable(user)).values("pk")
-        by_definition = Definition.objects.filter(reachable(user)).values("pk")
+        by_workflow = Workflow.objects.filter(reachable(user, "workflow")).values("pk")
+        by_definition = Definition.objects.filter(reachable(user, "definition")).values("pk")
         return self.filter(
             Q(workflow__in=by_workflow) | Q(workflow=None, definition__in=by_definition) | Q(started_by=user)
         )

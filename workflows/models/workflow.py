@@ -22,7 +22,7 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
 
     def visible_to(self, user: User | AnonymousUser) -> WorkflowQuerySet:
         """Return those that `user` may see."""
-        return self.filter(reachable(user))
+        return self.filter(reachable(user, "workflow"))
 
     def active(self) -> WorkflowQuerySet:
         """Return those that are not archived."""

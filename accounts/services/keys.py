@@ -1,4 +1,4 @@
-"""What people do with accounts."""
+"""API keys: made, rotated, revoked."""
 
 from __future__ import annotations
 
@@ -7,43 +7,13 @@ from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import cast
 
-from django.contrib.auth.models import Group
 from django.db import transaction
 
 from accounts import access, audit
-from accounts.models import ApiKey, AuditEvent, Role, User
+from accounts.models import ApiKey, User
 from accounts.models.api_key import MARK, SCOPES
 from mcp_site.core import clock
 from mcp_site.core.errors import Conflict, Problem, reject_if
-
-
-@transaction.atomic
-def create_admin(*, email: str, password: str, full_name: str = "") -> User:
-    """Make a user who is Admin and may use the Django admin."""
-    user = User.objects.create_user(email, password, full_name=full_name, is_staff=True, is_superuser=True)
-    user.groups.add(Group.objects.get(name=Role.ADMIN))
-    audit.log(None, "user.create", user, changes={"email": [None, user.email], "role": [None, Role.ADMIN]})
-    return user
-
-
-@transaction.atomic
-def set_role(*, user: User, role: Role, by: User | None) -> None:
-    """Give `user` this role and no other."""
-    before = user.role
-    user.groups.remove(*Group.objects.filter(name__in=Role.values))
-    user.groups.add(Group.objects.get(name=role))
-    user.__dict__.pop("role", None)
-    audit.log(by, "user.set_role", user, changes={"role": [before, role]})
-
-
-@transaction.atomic
-def export_audit(*, by: User, form: str, filters: dict[str, str]) -> AuditEvent:
-    """Record that `by` takes the events that `filters` let through out of the panel, as `form`; return that event.
-
-    Raises Forbidden.
-    """
-    access.require(by, "audit.view")
-    return audit.log(by, "audit.export", type="audit", changes={"as": [None, form], "filters": [None, filters]})
 
 
 def _scope_problems(owner: User, scopes: Sequence[str]) -> Iterator[Problem]:
