@@ -16,7 +16,8 @@ from typing import Any
 
 import cel
 
-ROOTS = ("inputs", "steps", "item", "index", "run")
+# `failures` is known only to the handler of a failed run.
+ROOTS = ("inputs", "steps", "item", "index", "run", "failures")
 MAX_EXPRESSION = 4096
 _STRING = re.compile(r"""[rR]?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _PLAIN = re.compile(r"[a-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*|\[\d{1,9}\])*")
@@ -200,7 +201,7 @@ class Template:
 
     @property
     def roots(self) -> frozenset[str]:
-        """Return the names that are read: `inputs`, `steps`, `item`, `index`, `run`."""
+        """Return the names that are read: `inputs`, `steps`, `item`, `index`, `run`, `failures`."""
         return frozenset(name for expression in self.expressions for name in expression.roots)
 
     def _compile(self, value: Any, path: str) -> Any:

@@ -35,7 +35,10 @@ class StepState(TextChoices):
 
 
 class JoinRule(TextChoices):
-    """When a step with several parents starts. `map` is the engine's own, for a mapped step waiting for its items."""
+    """When a step with several parents starts.
+
+    Two are the engine's own: `map`, for a mapped step that waits for its items, and `handler`, for `on_failure`.
+    """
 
     ALL_SUCCEEDED = "all_succeeded"
     ALL_DONE = "all_done"
@@ -43,13 +46,14 @@ class JoinRule(TextChoices):
     ANY_FAILED = "any_failed"
     NONE_FAILED = "none_failed"
     MAP = "map"
+    HANDLER = "handler"
 
 
 _R, _S = RunState, StepState
 RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    _R.QUEUED: frozenset({_R.RUNNING, _R.CANCELLED, _R.TIMED_OUT, _R.CANCELLING}),
+    _R.QUEUED: frozenset({_R.RUNNING, _R.PAUSED, _R.CANCELLED, _R.TIMED_OUT, _R.CANCELLING}),
     _R.RUNNING: frozenset({_R.PAUSED, _R.SUCCEEDED, _R.FAILED, _R.TIMED_OUT, _R.CANCELLING, _R.CANCELLED}),
-    _R.PAUSED: frozenset({_R.RUNNING, _R.SUCCEEDED, _R.FAILED, _R.TIMED_OUT, _R.CANCELLING, _R.CANCELLED}),
+    _R.PAUSED: frozenset({_R.QUEUED, _R.RUNNING, _R.SUCCEEDED, _R.FAILED, _R.TIMED_OUT, _R.CANCELLING, _R.CANCELLED}),
     _R.CANCELLING: frozenset({_R.CANCELLED}),
 }
 STEP_TRANSITIONS: dict[StepState, frozenset[StepState]] = {
@@ -67,3 +71,5 @@ STEP_TERMINAL = frozenset(StepState) - STEP_TRANSITIONS.keys()
 # What the engine itself evaluates, a run's output, is a step too: its kind, its queue, and a key that no user writes.
 CONTROL_KIND = CONTROL_QUEUE = "control"
 CONTROL_KEY = "_output"
+# The step that the graph's `on_failure` becomes: it has a definition as others have, and a key that is taken.
+HANDLER_KEY = "on_failure"

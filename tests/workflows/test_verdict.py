@@ -9,18 +9,23 @@ from django.db import connection
 
 pytestmark = pytest.mark.django_db
 
-RULES = ("all_succeeded", "all_done", "any_succeeded", "any_failed", "none_failed")
+RULES = ("all_succeeded", "all_done", "any_succeeded", "any_failed", "none_failed", "handler")
 
 
-def verdict(rule: str, need: int, ok: int, bad: int, skip: int) -> str:
+def verdict(rule: str, need: int, ok: int, bad: int, skip: int, allowed: int = 0, fast: bool = False) -> str:
     """Say what the rules in docs/workflow_engine_service.md say."""
     done = ok + bad + skip == need
+    if rule == "map":
+        is_over = bad > allowed
+        return ("failed" if is_over else "succeeded") if done or (fast and is_over) else "wait"
     if bad and rule in ("all_succeeded", "none_failed"):
         return "upstream_failed"
     if (ok and rule == "any_succeeded") or (bad and rule == "any_failed"):
         return "ready"
     if not done:
         return "wait"
+    if rule == "handler":
+        return "ready" if bad else "not_needed"
     if rule == "any_succeeded":
         return "upstream_failed" if bad else "not_needed"
     if rule == "any_failed":
@@ -32,15 +37,16 @@ def verdict(rule: str, need: int, ok: int, bad: int, skip: int) -> str:
 
 def test_sql_and_the_rules_agree_on_every_count() -> None:
     rows = [
-        (rule, need, ok, bad, skip)
-        for rule in RULES
+        (rule, need, ok, bad, skip, allowed, fast)
+        for rule in (*RULES, "map")
         for need in range(1, 5)
         for ok, bad, skip in itertools.product(range(need + 1), repeat=3)
+        for allowed, fast in itertools.product((0, 1, 2), (False, True))
         if 0 < ok + bad + skip <= need
     ]
     with connection.cursor() as cursor:
         for row in rows:
-            cursor.execute("select wf_verdict_1(%s, %s, %s, %s, %s)", row)
+            cursor.execute("select wf_verdict_2(%s, %s, %s, %s, %s, %s, %s)", row)
             assert cursor.fetchone()[0] == verdict(*row), row
 
 

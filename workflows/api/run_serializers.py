@@ -62,6 +62,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
             "created_at",
             "started_at",
             "finished_at",
+            "deadline_at",
             "progress",
             "cost",
             "rerun_of",

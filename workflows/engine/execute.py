@@ -33,7 +33,7 @@ from workflows.engine.plans import Prepared, RunInfo, load
 from workflows.engine.retry import delay_before_retry
 from workflows.engine.transitions import End
 from workflows.expressions import EvaluationFailed
-from workflows.graph import PlannedStep
+from workflows.graph import PlannedStep, allowed_of
 
 logger = logging.getLogger(__name__)
 MAX_ITEMS = 10_000
@@ -104,7 +104,8 @@ def _expand(step: PlannedStep, scope: Scope, hold: Hold, worker: str) -> End | N
     if not items:
         return End(taken.run, taken.n, taken.attempt, "succeeded", output="[]")
     raw = _item_texts(items)
-    if transitions.expand(taken, worker, raw, step.max_parallel or DEFAULT_PARALLEL):
+    allowed = allowed_of(step.allow_failed, len(items))
+    if transitions.expand(taken, worker, raw, step.max_parallel or DEFAULT_PARALLEL, allowed):
         return None
     return _stopped(hold)
 
@@ -163,7 +164,7 @@ def _run(info: RunInfo, step: PlannedStep, definition: Prepared, given: Mapping[
         step_connection=step.connection,
         secrets=secrets,
         folder=folder,
-        timeout=step.attempt_timeout or kind.default_timeout,
+        timeout=step.timeout.attempt or kind.default_timeout,
         emit=Emit(log=hold.log, progress=hold.progress, metric=hold.metric, token=hold.token),
         cancelled=hold.must_stop,
         idempotency_key=f"{info.uid}:{taken.n}",

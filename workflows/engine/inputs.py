@@ -10,11 +10,12 @@ from typing import Any
 from workflows import artifacts, outputs
 from workflows.engine.plans import RunInfo
 from workflows.engine.transitions import Taken
-from workflows.expressions import EvaluationFailed, Template
+from workflows.expressions import ROOTS, EvaluationFailed, Template
 from workflows.models import StepRun
 
 # Values over 64 KiB live in the artifact store; expressions see them up to this size.
 MAX_INLINE = 64 * 1024
+MAX_FAILURES = 100
 MAX_IN_EXPRESSIONS = 16 * 1024 * 1024
 # The NUL character as json.dumps writes it, not a backslash that happens to be followed by u0000.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -63,6 +64,15 @@ def _items(run: int, n: int) -> list[dict[str, Any]]:
     ]
 
 
+def failures_of(run: int) -> list[dict[str, Any]]:
+    """Return the steps and items that ended badly by themselves: {step, index, state, reason, error}."""
+    rows = StepRun.objects.filter(run_id=run, state__in=("failed", "crashed", "timed_out")).order_by("n")
+    return [
+        {"step": row.key, "index": row.index, "state": row.state, "reason": row.reason, "error": row.error}
+        for row in rows.only("n", "key", "index", "state", "reason", "error")[:MAX_FAILURES]
+    ]
+
+
 class Scope(Mapping[str, Any]):
     """The names that expressions of one attempt may read, each made when it is first asked for."""
 
@@ -86,15 +96,17 @@ class Scope(Mapping[str, Any]):
                     "labels": dict(info.labels),
                     "trigger": info.trigger,
                 }
+            elif name == "failures":
+                self._made[name] = failures_of(self._taken.run)
             else:
                 raise KeyError(name)
         return self._made[name]
 
     def __iter__(self) -> Any:
-        return iter(("inputs", "steps", "item", "index", "run"))
+        return iter(ROOTS)
 
     def __len__(self) -> int:
-        return 5
+        return len(ROOTS)
 
     def _steps(self) -> dict[str, Any]:
         found = {}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from accounts.models import User
 from definitions.models import DefinitionVersion
@@ -85,6 +87,9 @@ def _row(step: PlannedStep, definition: Prepared | None, priority: int) -> dict[
         "succ": list(step.succ),
         "reads": list(step.reads),
         "sink": step.sink,
+        "queue_timeout": step.timeout.queue,
+        "total_timeout": step.timeout.total,
+        "fail_fast": step.fail_fast,
     }
     if definition is None:
         return row | {"kind": CONTROL_KIND, "queue": CONTROL_QUEUE, "short": True, "on_lost": "retry"}
@@ -119,6 +124,8 @@ def _start(
     run.steps = run.open = len(rows)
     run.events = 1 + sum(not step.deps for step in plan.steps)
     run.output_n = plan.output_n
+    if plan.timeout is not None:
+        run.deadline_at = Now() + timedelta(seconds=plan.timeout)  # by the database's clock
     run.save(force_insert=True)
     transitions.start(run.pk, rows)
     return run

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 # The columns of the functions' answers that are JSON; they are asked for as text and read here, in one way.
-_JSON = frozenset({"results", "taken", "claimed", "events", "event", "queues"})
+_JSON = frozenset({"results", "taken", "claimed", "events", "event", "queues", "after"})
 
 
 def _call(sql: str, params: Sequence[Any]) -> Row:
@@ -30,10 +30,10 @@ def _call(sql: str, params: Sequence[Any]) -> Row:
     }
 
 
-def start(run: int, steps: Sequence[Row]) -> Row:
-    """Write a new run's steps and first events: {queues, events}."""
-    sql = "select r ->> 'ring' as queues, r ->> 'events' as events from wf_start_1(%s, %s::jsonb) r"
-    return _call(sql, [run, json.dumps(steps)])
+def start(run: int, steps: Sequence[Row], held: bool) -> Row:
+    """Write a new run's steps and first events: {queues, events}. `held`: it has no slot yet."""
+    sql = "select r ->> 'ring' as queues, r ->> 'events' as events from wf_start_2(%s, %s::jsonb, %s) r"
+    return _call(sql, [run, json.dumps(steps), held])
 
 
 def claim(queues: list[str], worker: str, count: int, lease: float, first: int | None) -> Row:
@@ -48,27 +48,58 @@ def complete(items: str, worker: str, queues: list[str], take: int, lease: float
     """End attempts and take the next steps in one commit: {results, taken, claimed, hot}. `items` is JSON text."""
     return _call(
         "select results::text, taken::text, claimed::text, hot "
-        "from wf_complete_1(%s::jsonb, %s, %s::text[], %s, make_interval(secs => %s))",
+        "from wf_complete_2(%s::jsonb, %s, %s::text[], %s, make_interval(secs => %s))",
         [items, worker, queues, take, lease],
     )
 
 
+def end(run: int, items: str) -> Row:
+    """End steps that no worker holds, by the panel itself: {accepted, ring, events, after}. `items` is JSON text."""
+    return _call(
+        "select accepted, ring, events::text, after::text from wf_end_2(%s, %s::jsonb, null, '{}', 0, interval '0', 0)",
+        [run, items],
+    )
+
+
+def lock(run: int) -> None:
+    """Wait for the run's row and keep it until the transaction ends. Call before anything else is locked."""
+    _call("select id from workflow_runs where id = %s for no key update", [run])
+
+
 def cancel(run: int) -> Row:
-    """Cancel a run: {was, now_state, events}."""
-    return _call("select was, now_state, events::text from wf_cancel_1(%s)", [run])
+    """Cancel a run: {was, now_state, events, after}."""
+    return _call("select was, now_state, events::text, after::text from wf_stop_1(%s, false)", [run])
 
 
-def expand(run: int, n: int, token: int, worker: str, items: str, parallel: int) -> Row:
+def pause(run: int, reason: str) -> Row:
+    """Pause a run: {changed, events}."""
+    return _call("select changed, events::text from wf_pause_1(%s, %s)", [run, reason])
+
+
+def resume(run: int) -> Row:
+    """Resume a run: {changed, ring, events, after}."""
+    return _call("select changed, ring, events::text, after::text from wf_resume_1(%s)", [run])
+
+
+def wait(run: int, n: int, token: int, worker: str, reason: str, wake: float | None, data: str) -> Row:
+    """Let a running step wait, for `wake` seconds at most: {accepted, events}. `data` is JSON text of an object."""
+    return _call(
+        "select accepted, events::text from wf_wait_1(%s, %s, %s, %s, %s, %s::float8, %s::jsonb)",
+        [run, n, token, worker, reason, wake, data],
+    )
+
+
+def expand(run: int, n: int, token: int, worker: str, items: str, parallel: int, allowed: int) -> Row:
     """Turn a mapped step into its items: {accepted, ring, events}. `items` is JSON text of a list."""
     return _call(
-        "select accepted, ring, events::text from wf_expand_1(%s, %s, %s, %s, %s::jsonb, %s)",
-        [run, n, token, worker, items, parallel],
+        "select accepted, ring, events::text from wf_expand_2(%s, %s, %s, %s, %s::jsonb, %s, %s)",
+        [run, n, token, worker, items, parallel, allowed],
     )
 
 
 def sweep(max_losses: int) -> Row:
-    """Take back lost leases and wake what is due: {results, due (seconds to the next wake-up)}."""
-    return _call("select results::text, due from wf_sweep_1(%s)", [max_losses])
+    """Take back lost leases, end what is out of time, wake what is due: {results, due (seconds to the next clock)}."""
+    return _call("select results::text, due from wf_sweep_2(%s)", [max_losses])
 
 
 def note(
@@ -91,11 +122,11 @@ def last_run() -> int:
 
 
 def waiting_queues(older_than: float) -> list[str]:
-    """Return the queues with steps that have been ready for `older_than` seconds."""
+    """Return the queues with steps that have been ready for `older_than` seconds and that may be claimed."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select distinct queue from workflow_step_executions "
-            "where state = 'ready' and ready_at < clock_timestamp() - make_interval(secs => %s)",
+            "where state = 'ready' and limit_id >= 0 and ready_at < clock_timestamp() - make_interval(secs => %s)",
             [older_than],
         )
         return [row[0] for row in cursor.fetchall()]

@@ -50,6 +50,8 @@ class End:
     # Seconds until a retry.
     delay: float | None = None
     usage: Mapping[str, Any] | None = field(default=None)
+    # The state that a step was seen in, under its run's lock, which the panel itself ends: no worker holds it.
+    was: str | None = None
 
     def as_json(self) -> str:
         """Return the record that `wf_end` reads; the output goes in as it is."""
@@ -86,9 +88,12 @@ def _taken(rows: Iterable[Mapping[str, Any]]) -> tuple[Taken, ...]:
     return tuple(Taken(**row) for row in rows)
 
 
-def start(run: int, steps: Sequence[Mapping[str, Any]]) -> None:
-    """Write the steps and first events of the run whose row was just made. Call inside its transaction."""
-    answer = store.start(run, steps)
+def start(run: int, steps: Sequence[Mapping[str, Any]], *, held: bool = False) -> None:
+    """Write the steps and first events of the run whose row was just made. Call inside its transaction.
+
+    `held`: the run waits for its slot, and nothing of it is claimed until it has it.
+    """
+    answer = store.start(run, steps, held)
     _after_commit(run, answer["events"], answer["queues"])
 
 
@@ -118,12 +123,29 @@ def complete(
     return accepted, Claimed(_taken(answer["taken"]), answer["hot"])
 
 
-def expand(taken: Taken, worker: str, items: str, parallel: int) -> bool:
-    """Turn a mapped step into its items. False: it was taken away, or its run is being cancelled."""
-    answer = store.expand(taken.run, taken.n, taken.attempt, worker, items, parallel)
+def expand(taken: Taken, worker: str, items: str, parallel: int, allowed: int = 0) -> bool:
+    """Turn a mapped step into its items, of which `allowed` may end badly.
+
+    False: it was taken away, or its run is being cancelled.
+    """
+    answer = store.expand(taken.run, taken.n, taken.attempt, worker, items, parallel, allowed)
     if answer["accepted"]:
         _after_commit(taken.run, answer["events"], [answer["ring"]])
     return bool(answer["accepted"])
+
+
+def pause(run: int, reason: str) -> bool:
+    """Have nothing more of a run claimed; `reason` says in words who wants that. False: it is not going on."""
+    answer = store.pause(run, reason)
+    _after_commit(run, answer["events"], None)
+    return bool(answer["changed"])
+
+
+def resume(run: int) -> bool:
+    """Let a paused run go on. False: it is not paused."""
+    answer = store.resume(run)
+    _after_commit(run, answer["events"], answer["ring"])
+    return bool(answer["changed"])
 
 
 def cancel(run: int) -> bool:
@@ -134,9 +156,9 @@ def cancel(run: int) -> bool:
 
 
 def sweep() -> tuple[float | None, list[str]]:
-    """Take back what lost workers held and wake what is due.
+    """Take back what lost workers held, end what is out of time, and wake what is due.
 
-    Returns the seconds to the next wake-up that is known of, and the queues with steps that nobody took for a second.
+    Returns the seconds to the next clock that is known of, and the queues with steps that nobody took for a second.
     """
     answer = store.sweep(MAX_LOSSES)
     for result in answer["results"]:

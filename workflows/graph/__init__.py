@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from workflows.graph.check import Facts, Part, check, references
-from workflows.graph.document import Graph, Retry, Step, json_schema
+from workflows.graph.document import Graph, Handler, Retry, Step, allowed_of, json_schema
 from workflows.graph.plan import Plan, PlannedStep, compile_plan, one_step
 
 __all__ = [
     "Facts",
     "Graph",
+    "Handler",
     "Part",
     "Plan",
     "PlannedStep",
     "Retry",
     "Step",
+    "allowed_of",
     "check",
     "compile_plan",
     "json_schema",

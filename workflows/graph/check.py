@@ -10,8 +10,9 @@ from mcp_site.core.errors import Problem
 from mcp_site.core.ids import Reference
 from mcp_site.core.schemas import problems_of_schema, problems_of_value
 from workflows.expressions import Template
-from workflows.graph.document import Graph, Step, parse
+from workflows.graph.document import Graph, Handler, Step, parse
 from workflows.graph.plan import ancestors, edges, find_cycle
+from workflows.states import HANDLER_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def references(document: Any) -> tuple[set[str], set[str]]:
     """Return the definition references and connection slugs that a document names, well formed or not."""
     steps = document.get("steps") if isinstance(document, dict) else None
     found = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    if isinstance(document, dict) and isinstance(document.get("on_failure"), dict):
+        found.append(document["on_failure"])
     definitions = {step["definition"] for step in found if isinstance(step.get("definition"), str)}
     connections = {step["connection"] for step in found if isinstance(step.get("connection"), str)}
     return definitions, connections
@@ -50,6 +53,8 @@ def check(document: Any, facts: Facts) -> tuple[Graph | None, list[Problem]]:
         problems += [problem.under(f"steps.{index}") for problem in _step(step, graph, set(keys), facts)]
     output = Template(graph.output)
     problems += [problem.under("output") for problem in _template(output, graph, set(keys), "", mapped=False)]
+    if graph.on_failure is not None:
+        problems += [problem.under("on_failure") for problem in _handler(graph.on_failure, graph, set(keys), facts)]
     if len(set(keys)) == len(keys):
         problems += _shape(graph)
     return graph, list(dict.fromkeys(problems))
@@ -69,6 +74,8 @@ def _keys(graph: Graph) -> Iterator[Problem]:
         if step.key in seen:
             detail = f"step {seen[step.key]} has the key `{step.key}` already"
             yield Problem(f"steps.{index}.key", "duplicate_key", detail)
+        if step.key == HANDLER_KEY and graph.on_failure is not None:
+            yield Problem(f"steps.{index}.key", "duplicate_key", "this is the key of the graph's own handler")
         seen.setdefault(step.key, index)
 
 
@@ -80,20 +87,45 @@ def _step(step: Step, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Pr
             yield Problem(f"needs.{place}", "cycle", "a step can't need itself")
     mapped = step.for_each is not None
     inputs = Template(step.inputs)
-    yield from _template(inputs, graph, keys, "inputs", mapped=mapped, own=step.key)
+    yield from _inputs(step, inputs, graph, keys, mapped=mapped, own=step.key)
     yield from _template(Template(step.when), graph, keys, "when", mapped=False, own=step.key)
     yield from _template(Template(step.for_each), graph, keys, "for_each", mapped=False, own=step.key)
-    if isinstance(step.inputs, str) and not inputs.is_whole and not inputs.problems:
-        yield Problem("inputs", "invalid", "write an object, or one expression that gives an object")
     if isinstance(step.for_each, str) and "${{" not in step.for_each:
         yield Problem("for_each", "invalid", "write an expression that gives a list, or a list")
-    if step.connection is not None and step.connection not in facts.connections:
-        detail = f"there is no connection `{step.connection}` that you may use"
-        yield Problem("connection", "unknown_connection", detail)
+    yield from _connection(step, facts)
     yield from _definition(step, inputs, facts)
 
 
-def _definition(step: Step, inputs: Template, facts: Facts) -> Iterator[Problem]:
+def _handler(handler: Handler, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Problem]:
+    """Say what is wrong with the handler; all steps end before it, so it may read them all, and what failed."""
+    inputs = Template(handler.inputs)
+    yield from _inputs(handler, inputs, graph, keys, mapped=False, handles=True)
+    yield from _connection(handler, facts)
+    yield from _definition(handler, inputs, facts)
+
+
+def _inputs(
+    step: Step | Handler,
+    inputs: Template,
+    graph: Graph,
+    keys: set[str],
+    *,
+    mapped: bool,
+    own: str = "",
+    handles: bool = False,
+) -> Iterator[Problem]:
+    yield from _template(inputs, graph, keys, "inputs", mapped=mapped, own=own, handles=handles)
+    if isinstance(step.inputs, str) and not inputs.is_whole and not inputs.problems:
+        yield Problem("inputs", "invalid", "write an object, or one expression that gives an object")
+
+
+def _connection(step: Step | Handler, facts: Facts) -> Iterator[Problem]:
+    if step.connection is not None and step.connection not in facts.connections:
+        detail = f"there is no connection `{step.connection}` that you may use"
+        yield Problem("connection", "unknown_connection", detail)
+
+
+def _definition(step: Step | Handler, inputs: Template, facts: Facts) -> Iterator[Problem]:
     try:
         Reference.parse(step.definition)
     except ValueError as exc:
@@ -129,7 +161,7 @@ def _fit(given: dict[str, Any], template: Template, schema: dict[str, Any]) -> I
 
 
 def _template(
-    template: Template, graph: Graph, keys: set[str], at: str, *, mapped: bool, own: str = ""
+    template: Template, graph: Graph, keys: set[str], at: str, *, mapped: bool, own: str = "", handles: bool = False
 ) -> Iterator[Problem]:
     for path, detail in template.problems:
         yield Problem(".".join(part for part in (at, path) if part), "invalid_expression", detail)
@@ -140,6 +172,8 @@ def _template(
     if not mapped and template.roots & {"item", "index"}:
         detail = "`item` and `index` are known only to the inputs of a step with for_each"
         yield Problem(at, "invalid_expression", detail)
+    if not handles and "failures" in template.roots:
+        yield Problem(at, "invalid_expression", "`failures` is known only to `on_failure`")
     if graph.inputs is not None and graph.inputs.get("additionalProperties") is False:
         declared = graph.inputs.get("properties")
         for name in sorted(template.inputs - set(declared if isinstance(declared, dict) else ())):

@@ -12,6 +12,8 @@ from mcp_site.core.errors import Problem, problem_of
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
+SLUG = r"^[a-z0-9][a-z0-9-]{0,62}$"
 KEY = r"^[a-z][a-z0-9_]{0,62}$"
 MAX_STEPS = 1000
 
@@ -49,9 +51,48 @@ class Retry(_Strict):
 
 
 class Timeout(_Strict):
-    """How long one attempt may take."""
+    """A step's clocks: one attempt, all of it from when it is first ready, and being ready without being taken."""
 
     attempt: Duration | None = None
+    total: Duration | None = None
+    queue: Duration | None = None
+
+
+def _allowance(value: Any) -> str:
+    """Return `3` or `"10%"` as text. Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10_000:
+        return str(value)
+    if isinstance(value, str) and (match := _PERCENT.fullmatch(value)) and float(match[1]) <= 100:
+        return value
+    raise ValueError("write a whole number of items, or a share of them such as 10%")
+
+
+Allowance = Annotated[
+    str,
+    BeforeValidator(_allowance),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,3})?%$"}]}
+    ),
+]
+
+
+def allowed_of(allowance: str | None, total: int) -> int:
+    """Return how many of `total` items may end badly; a share is rounded down."""
+    if allowance is None:
+        return 0
+    share = allowance.removesuffix("%")
+    return int(share) if share == allowance else int(float(share) * total / 100)
+
+
+class Handler(_Strict):
+    """What runs when everything else has ended and the run is going to fail."""
+
+    definition: str
+    inputs: dict[str, Any] | str = Field(default_factory=dict)
+    connection: str | None = Field(None, pattern=SLUG)
+    retry: Retry | None = None
+    timeout: Timeout = Timeout()
+    queue: str | None = Field(None, pattern=r"^[a-z][a-z0-9_-]{0,62}$")
 
 
 class Step(_Strict):
@@ -62,21 +103,25 @@ class Step(_Strict):
     name: str = Field("", max_length=200)
     # An object, or one expression that gives an object (`${{ inputs }}` passes the run's own on).
     inputs: dict[str, Any] | str = Field(default_factory=dict)
-    connection: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    connection: str | None = Field(None, pattern=SLUG)
     needs: list[str] = Field(default_factory=list, max_length=MAX_STEPS)
     join: Literal["all_succeeded", "all_done", "any_succeeded", "any_failed", "none_failed"] = "all_succeeded"
     when: str | bool | None = None
     for_each: str | list[Any] | None = None
     max_parallel: int | None = Field(None, ge=1, le=10_000)
+    # Whether a failed item (one more than may) ends the others at once, and how many may fail.
+    fail_fast: bool | None = None
+    allow_failed: Allowance | None = None
     retry: Retry | None = None
     timeout: Timeout = Timeout()
     queue: str | None = Field(None, pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     on_lost: Literal["retry", "fail"] | None = None
 
     @model_validator(mode="after")
-    def _parallel_needs_a_map(self) -> Step:
-        if self.max_parallel is not None and self.for_each is None:
-            raise ValueError("max_parallel goes with for_each")
+    def _some_need_a_map(self) -> Step:
+        for name in ("max_parallel", "fail_fast", "allow_failed"):
+            if getattr(self, name) is not None and self.for_each is None:
+                raise ValueError(f"{name} goes with for_each")
         return self
 
 
@@ -86,11 +131,14 @@ class Graph(_Strict):
     inputs: dict[str, Any] | None = None
     steps: list[Step] = Field(min_length=1, max_length=MAX_STEPS)
     output: Any = None
+    on_failure: Handler | None = None
+    # The run's own clock, from its creation to its end.
+    timeout: Duration | None = None
 
 
 # Names of the graph document that this version of the panel does not carry out yet: refused by name, never ignored.
-_LATER_STEP = {"workflow", "approval", "fail_fast", "allow_failed"}
-_LATER_ROOT = {"on_failure", "timeout", "concurrency"}
+_LATER_STEP = {"workflow", "approval"}
+_LATER_ROOT = {"concurrency"}
 
 _MESSAGES = {
     "string_type": "must be text",
@@ -113,7 +161,7 @@ def _problem(error: Any) -> Problem:
     place = [part for part in place if part not in _UNION_BRANCHES]
     name = place[-1] if place else ""
     later = _LATER_STEP if place[:1] == ["steps"] else _LATER_ROOT
-    if kind == "extra_forbidden" and (name in later or place[-2:] in (["timeout", "total"], ["timeout", "queue"])):
+    if kind == "extra_forbidden" and name in later:
         return Problem(".".join(place), "not_supported", f"`{name}` is not carried out by this version of the panel")
     plain = problem_of({**error, "loc": place})
     detail = _MESSAGES.get(kind) or plain.detail

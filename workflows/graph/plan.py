@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workflows.expressions import Template
-from workflows.graph.document import Graph, Retry, Step
-from workflows.states import CONTROL_KEY
+from workflows.graph.document import Graph, Handler, Retry, Step, Timeout
+from workflows.states import CONTROL_KEY, HANDLER_KEY, JoinRule
+
+_NO_CLOCKS = Timeout()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,10 @@ class PlannedStep:
     when: Template | None = None
     for_each: Template | None = None
     max_parallel: int | None = None
+    fail_fast: bool = False
+    allow_failed: str | None = None
     retry: Retry | None = None
-    attempt_timeout: float | None = None
+    timeout: Timeout = _NO_CLOCKS
     queue: str | None = None
     connection: str | None = None
     on_lost: str | None = None
@@ -36,10 +40,11 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps of a run in their order, and where its output comes from (None: it has none)."""
+    """All steps of a run in their order, where its output comes from (None: it has none), and its own clock."""
 
     steps: tuple[PlannedStep, ...]
     output_n: int | None
+    timeout: float | None = None
 
     def position(self, key: str) -> int:
         """Return the position of the step called `key`."""
@@ -130,47 +135,81 @@ def compile_plan(graph: Graph) -> Plan:
     is_sink = {key: all(by_key[child].join == "all_done" for child in children[key]) for key in positions}
     last = [positions[key] for key in positions if not children[key]]
     output_n, output = _output(graph, positions, last)
-    planned: list[PlannedStep] = []
-    output_reads = tuple(sorted(positions[key] for key in output.steps)) if output is not None else ()
-    for step in graph.steps:
-        n = positions[step.key]
-        succ = [positions[child] for child in children[step.key]] + ([len(positions)] if n in output_reads else [])
-        planned.append(
-            PlannedStep(
-                n=n,
-                key=step.key,
-                definition=step.definition,
-                deps=tuple(sorted(positions[parent] for parent in parents[step.key])),
-                succ=tuple(succ),
-                reads=tuple(sorted(positions[key] for key in _reads(step))),
-                sink=is_sink[step.key],
-                join_rule=step.join,
-                inputs=Template(step.inputs),
-                when=Template(step.when) if step.when is not None else None,
-                for_each=Template(step.for_each) if step.for_each is not None else None,
-                max_parallel=step.max_parallel,
-                retry=step.retry,
-                attempt_timeout=step.timeout.attempt,
-                queue=step.queue,
-                connection=step.connection,
-                on_lost=step.on_lost,
-            )
-        )
+    planned = [
+        _planned(step, parents[step.key], [positions[child] for child in children[step.key]], positions)
+        for step in graph.steps
+    ]
+    planned = [replace(step, sink=is_sink[step.key]) for step in planned]
     if output is not None:
-        planned.append(
-            PlannedStep(
-                n=len(positions),
-                key=CONTROL_KEY,
-                definition=None,
-                deps=output_reads,
-                succ=(),
-                reads=output_reads,
-                sink=True,
-                join_rule="all_done",
-                inputs=output,
-            )
-        )
-    return Plan(tuple(planned), output_n)
+        planned = _with(planned, _output_step(output, positions))
+    if graph.on_failure is not None:
+        planned = _with(planned, _handler_step(graph.on_failure, planned, positions))
+    return Plan(tuple(planned), output_n, graph.timeout)
+
+
+def _planned(step: Step, parents: frozenset[str], children: list[int], positions: Mapping[str, int]) -> PlannedStep:
+    return PlannedStep(
+        n=positions[step.key],
+        key=step.key,
+        definition=step.definition,
+        deps=tuple(sorted(positions[parent] for parent in parents)),
+        succ=tuple(children),
+        reads=tuple(sorted(positions[key] for key in _reads(step))),
+        sink=False,
+        join_rule=step.join,
+        inputs=Template(step.inputs),
+        when=Template(step.when) if step.when is not None else None,
+        for_each=Template(step.for_each) if step.for_each is not None else None,
+        max_parallel=step.max_parallel,
+        fail_fast=bool(step.fail_fast),
+        allow_failed=step.allow_failed,
+        retry=step.retry,
+        timeout=step.timeout,
+        queue=step.queue,
+        connection=step.connection,
+        on_lost=step.on_lost,
+    )
+
+
+def _with(planned: list[PlannedStep], step: PlannedStep) -> list[PlannedStep]:
+    """Return the steps with one more at the end, as a successor of those that it depends on."""
+    before = [replace(one, succ=(*one.succ, step.n)) if one.n in step.deps else one for one in planned]
+    return [*before, step]
+
+
+def _output_step(output: Template, positions: Mapping[str, int]) -> PlannedStep:
+    reads = tuple(sorted(positions[key] for key in output.steps))
+    return PlannedStep(
+        n=len(positions),
+        key=CONTROL_KEY,
+        definition=None,
+        deps=reads,
+        succ=(),
+        reads=reads,
+        sink=True,
+        join_rule="all_done",
+        inputs=output,
+    )
+
+
+def _handler_step(handler: Handler, planned: list[PlannedStep], positions: Mapping[str, int]) -> PlannedStep:
+    """Return the step that waits for all sinks. It is none itself: it changes nothing of how the run ends."""
+    inputs = Template(handler.inputs)
+    return PlannedStep(
+        n=len(planned),
+        key=HANDLER_KEY,
+        definition=handler.definition,
+        deps=tuple(step.n for step in planned if step.sink),
+        succ=(),
+        reads=tuple(sorted(positions[key] for key in inputs.steps)),
+        sink=False,
+        join_rule=JoinRule.HANDLER.value,
+        inputs=inputs,
+        retry=handler.retry,
+        timeout=handler.timeout,
+        queue=handler.queue,
+        connection=handler.connection,
+    )
 
 
 def one_step(definition: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from workflows.models.artifact import Artifact
 from workflows.models.attempt import Attempt
 from workflows.models.event import Event
 from workflows.models.idempotency import KeptAnswer
-from workflows.models.limit import Limit, Slot
+from workflows.models.limit import Limit, RunLimit, RunSlot, Slot, SlotPolicy
 from workflows.models.log import LogChunk
 from workflows.models.run import Run, TriggerKind
 from workflows.models.step_run import StepRun
@@ -20,7 +20,10 @@ __all__ = [
     "Limit",
     "LogChunk",
     "Run",
+    "RunLimit",
+    "RunSlot",
     "Slot",
+    "SlotPolicy",
     "StepRun",
     "TriggerKind",
     "Workflow",

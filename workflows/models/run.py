@@ -98,6 +98,17 @@ class Run(PublicId):
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    # The run's own clock: when it is over, whatever still goes on.
+    deadline_at = models.DateTimeField(null=True)
+    # Of a child run: the step that waits for it, and how many runs are above it.
+    parent_step = models.ForeignKey(
+        "workflows.StepRun", null=True, on_delete=models.SET_NULL, related_name="child_runs", db_index=False
+    )
+    depth = models.PositiveSmallIntegerField(db_default=0)
+    # The limit on runs at once that this one counts for; whether it has its slot is a row of its own.
+    limit = models.ForeignKey(
+        "workflows.RunLimit", null=True, on_delete=models.SET_NULL, related_name="runs", db_index=False
+    )
 
     objects = RunQuerySet.as_manager()
 
@@ -124,6 +135,14 @@ class Run(PublicId):
             models.Index(fields=["started_by", "-id"], name="run_by_starter"),
             # What is going on now: the dashboard and the filter by state.
             models.Index(fields=["state", "-id"], name="run_unfinished", condition=Q(finished_at__isnull=True)),
+            # wf_sweep: runs whose clock runs.
+            models.Index(
+                fields=["deadline_at"],
+                name="run_deadline",
+                condition=Q(deadline_at__isnull=False, finished_at__isnull=True),
+            ),
+            models.Index(fields=["parent_step"], name="run_by_parent", condition=Q(parent_step__isnull=False)),
+            models.Index(fields=["limit"], name="run_by_limit", condition=Q(limit__isnull=False)),
             # What ended lately: success rate and durations.
             models.Index(fields=["-finished_at"], name="run_finished", condition=Q(finished_at__isnull=False)),
         ]

@@ -62,9 +62,19 @@ class StepRun(models.Model):
     finished_at = models.DateTimeField(null=True)
     item = models.JSONField(null=True)
     output = models.JSONField(null=True)
-    # The SHA-256 of an output over 64 KiB in the artifact store, or `items`: put together from the items' rows.
+    # Where an output lies that is not here: the SHA-256 of one over 64 KiB in the artifact store; `items`: in the rows
+    # of the items; `step:<id>`: with the step of an earlier run; `run:<number>`: with a child run.
     output_ref = models.CharField(max_length=64, null=True)
     error = models.JSONField(null=True)
+    # The step's clocks in seconds: how long it may be ready, and how long all of it may take from then on.
+    queue_timeout = models.FloatField(null=True)
+    total_timeout = models.FloatField(null=True)
+    deadline_at = models.DateTimeField(null=True)
+    # Of a mapped step: how many items may end badly, and whether one more ends the others at once.
+    allowed = models.IntegerField(db_default=0)
+    fail_fast = models.BooleanField(db_default=False)
+    # The step of an earlier run whose result this one has (its `output_ref` says so too).
+    source = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="reused_by", db_index=False)
 
     objects = StepRunQuerySet.as_manager()
 
@@ -96,6 +106,17 @@ class StepRun(models.Model):
             # wf_sweep: leases that lapsed.
             models.Index(fields=["lease_until"], name="step_lease", condition=Q(state="running")),
             # wf_sweep: retries and timers that are due.
+            models.Index(
+                fields=["deadline_at"],
+                name="step_deadline",
+                condition=Q(deadline_at__isnull=False, state__in=["ready", "running", "waiting", "retrying"]),
+            ),
+            models.Index(
+                fields=["ready_at"],
+                name="step_queue_clock",
+                condition=Q(queue_timeout__isnull=False, state="ready"),
+            ),
+            models.Index(fields=["source"], name="step_by_source", condition=Q(source__isnull=False)),
             models.Index(fields=["wake_at"], name="step_wake", condition=Q(state__in=["retrying", "waiting"])),
         ]
 

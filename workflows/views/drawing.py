@@ -13,7 +13,7 @@ from mcp_site.core import clock
 from workflows.graph import Graph, compile_plan
 from workflows.graph.layout import BOX_HEIGHT, BOX_WIDTH, Drawing, Node, layout
 from workflows.models import Attempt, Run, StepRun
-from workflows.states import CONTROL_KEY
+from workflows.states import CONTROL_KEY, HANDLER_KEY
 
 # What fits into a box at its two type sizes.
 LABEL_LENGTH, SUB_LENGTH = 13, 18
@@ -123,8 +123,8 @@ def _line_state(states: Mapping[str, str], source: str, target: str) -> str:
 def picture_of_graph(document: Mapping[str, Any], kinds: Mapping[str, str]) -> Picture:
     """Draw a saved graph document; `kinds` says of which kind each reference is."""
     graph = Graph.model_validate(document)
-    steps = [step for step in compile_plan(graph).steps if step.key != CONTROL_KEY]
-    nodes = [Node(step.key, tuple(steps[n].key for n in step.deps)) for step in steps]
+    shown = {step.n: step for step in compile_plan(graph).steps if step.key != CONTROL_KEY}
+    nodes = [Node(step.key, tuple(shown[n].key for n in step.deps if n in shown)) for step in shown.values()]
     boxes: dict[str, dict[str, Any]] = {}
     for step in graph.steps:
         extras = ["each item"] if step.for_each is not None else []
@@ -134,6 +134,9 @@ def picture_of_graph(document: Mapping[str, Any], kinds: Mapping[str, str]) -> P
             "sub": ", ".join([step.definition, *extras]),
             "kind": kinds.get(step.definition, ""),
         }
+    if graph.on_failure is not None:
+        reference = graph.on_failure.definition
+        boxes[HANDLER_KEY] = {"label": "on failure", "sub": reference, "kind": kinds.get(reference, "")}
     return _picture(nodes, boxes, {})
 
 

@@ -18,7 +18,7 @@ from mcp_site.core import clock
 from workflows import outputs, services, stats
 from workflows.forms import RunFilterForm
 from workflows.models import Artifact, LogChunk, Run, StepRun
-from workflows.states import RUN_TERMINAL
+from workflows.states import HANDLER_KEY, RUN_TERMINAL
 from workflows.views import drawing
 
 PAGE_SIZE = 50
@@ -108,11 +108,14 @@ class _OfRun(PageView):
     @cached_property
     def definitions(self) -> dict[str, str]:
         """Return, by step, the definition and the version that it was pinned to."""
-        found = {}
-        for step in self.run.document().get("steps", []):
-            number = self.run.pins.get(step["key"], {}).get("number")
-            slug = str(step["definition"]).partition("@")[0]
-            found[step["key"]] = f"{slug}@{number}" if number else slug
+        document = self.run.document()
+        found = {step["key"]: step["definition"] for step in document.get("steps", [])}
+        if handler := document.get("on_failure"):
+            found[HANDLER_KEY] = handler["definition"]
+        for key, text in found.items():
+            slug = str(text).partition("@")[0]
+            number = self.run.pins.get(key, {}).get("number")
+            found[key] = f"{slug}@{number}" if number else slug
         return found
 
     def header(self) -> dict[str, Any]:
