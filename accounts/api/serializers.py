@@ -250,3 +250,9 @@ class ShareBody(SharePatch):
 
     user = serializers.UUIDField(required=False)
     team = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+
+
+class ShareListSerializer(serializers.Serializer[Any]):
+    """All shares of a thing; there are never many."""
+
+    results = ShareSerializer(many=True)

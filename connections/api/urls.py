@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from accounts.api import shares
 from connections.api.views import ConnectionTypes, ConnectionViewSet
+from connections.models import Connection
 from mcp_site.core.pagination import NewestFirst
 
 app_name = "connections-api"
@@ -27,4 +29,5 @@ urlpatterns: list[URLPattern] = [
         View({"get": "snapshots"}, detail=True, pagination_class=NewestFirst),
         name="connection-snapshots",
     ),
+    *shares.routes(Connection, "connections"),
 ]

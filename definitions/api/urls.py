@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from accounts.api import shares
 from definitions.api.filters import VersionPages
 from definitions.api.versions import AliasViewSet, VersionViewSet
 from definitions.api.views import DefinitionKinds, DefinitionViewSet
+from definitions.models import Definition
 from mcp_site.core.pagination import NewestFirst
 
 app_name = "definitions-api"
@@ -43,4 +45,5 @@ urlpatterns: list[URLPattern] = [
         Alias({"get": "moves"}, detail=True, pagination_class=NewestFirst),
         name="definition-alias-moves",
     ),
+    *shares.routes(Definition, "definitions"),
 ]
