@@ -21,3 +21,15 @@ class NothingToRun(Conflict):
     """There is no version to run yet; save one first."""
 
     code = "no_version"
+
+
+class RunNotGoing(Conflict):
+    """This run has ended or is being cancelled, so there is nothing to pause."""
+
+    code = "run_ended"
+
+
+class NotPaused(Conflict):
+    """This run is not paused."""
+
+    code = "not_paused"

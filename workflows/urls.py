@@ -14,6 +14,8 @@ urlpatterns: list[URLPattern] = [
     path("runs/<uuid:uid>/", runs.RunDetail.as_view(), name="run-detail"),
     path("runs/<uuid:uid>/part/<slug:name>/", runs.RunPart.as_view(), name="run-part"),
     path("runs/<uuid:uid>/cancel/", runs.RunCancel.as_view(), name="run-cancel"),
+    path("runs/<uuid:uid>/pause/", runs.RunPause.as_view(), name="run-pause"),
+    path("runs/<uuid:uid>/resume/", runs.RunResume.as_view(), name="run-resume"),
     # What the pages of definitions show of runs: a lower app does not know them.
     path("definitions/<slug:slug>/runs/", definitions.DefinitionRuns.as_view(), name="definition-runs"),
     path("definitions/<slug:slug>/run/", definitions.DefinitionRun.as_view(), name="definition-run"),

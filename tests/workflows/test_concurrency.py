@@ -18,7 +18,7 @@ from definitions.models import Definition
 from tests.workflows.conftest import QUEUES, Bells
 from tests.workflows.test_verdict import verdict
 from workflows import services
-from workflows.engine import sweeper
+from workflows.engine import sweeper, transitions
 from workflows.engine.worker import Worker
 from workflows.errors import RunNotCancellable
 from workflows.graph import Graph, allowed_of, compile_plan
@@ -57,6 +57,13 @@ INVARIANTS = {
     "nothing starts after a cancel": """
         select e.run_id from workflow_events e join workflow_events c on c.run_id = e.run_id
           and c.kind in ('run.cancelling', 'run.cancelled') where e.kind = 'step.running' and e.number > c.number""",
+    "no finished step is hidden from claims, nor a ready one of a run that goes on": """
+        select s.run_id, s.n from workflow_step_executions s join workflow_runs r on r.id = s.run_id
+        where s.limit_id < 0 and s.state = 'ready' and r.state = 'running'""",
+    "nothing is taken while paused": """
+        select e.run_id, e.number from workflow_events e join lateral (
+          select kind from workflow_events p where p.run_id = e.run_id and p.number < e.number and p.kind like 'run.%'
+          order by number desc limit 1) r on true where e.kind = 'step.running' and r.kind = 'run.paused'""",
     "no slot is left": "select 1 from workflow_slots",
 }
 
@@ -141,7 +148,7 @@ def _in_threads(count: int, function: Callable[[int], None], errors: list[BaseEx
 
 
 class Storm:
-    """Four workers with short leases, two sweepers, and somebody who cancels, all at once."""
+    """Four workers with short leases, two sweepers, somebody who cancels and somebody who pauses, all at once."""
 
     def __init__(self, by: User, to_cancel: list[Run]) -> None:
         self.by, self.to_cancel = by, to_cancel
@@ -171,9 +178,19 @@ class Storm:
             except RunNotCancellable:
                 pass
 
+    def pause(self, number: int) -> None:
+        """Pause and resume whatever goes on, again and again."""
+        random_ = random.Random(number)
+        while not self.done.is_set():
+            for run in Run.objects.unfinished().order_by("?")[:5]:
+                paused = transitions.pause(run.pk, "for a moment")
+                time.sleep(random_.random() * 0.02)
+                if paused:
+                    transitions.resume(run.pk)
+
     def blow(self, seconds: float) -> None:
         """Go on until every run has ended, or something broke."""
-        parts = ((4, self.work), (2, self.sweep), (1, self.cancel))
+        parts = ((4, self.work), (2, self.sweep), (1, self.cancel), (1, self.pause))
         threads = [thread for count, part in parts for thread in _in_threads(count, part, self.errors)]
         deadline = time.monotonic() + seconds
         while Run.objects.unfinished().exists() and time.monotonic() < deadline and not self.errors:

@@ -400,14 +400,6 @@ def test_the_functions_in_the_database_are_those_in_the_files() -> None:
         assert source.strip() in text, f"{name} differs from its file"
 
 
-def test_a_step_of_a_paused_run_is_not_taken(start: Start, worker: Worker) -> None:
-    run = start({"key": "a"})
-    with connection.cursor() as cursor:
-        cursor.execute("update workflow_runs set state = 'paused' where id = %s", [run.pk])
-
-    assert transitions.claim(["llm"], worker.name, 1, 30.0).taken == ()
-
-
 def test_the_worker_hands_back_what_it_can_not_finish(ben: User, start: Start, worker: Worker) -> None:
     slow = make_script(ben, "import time\ndef main():\n    time.sleep(60)\n")
     run = start({"key": "a", "definition": slow.slug})

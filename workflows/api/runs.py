@@ -161,6 +161,18 @@ class RunViewSet(mixins.ListModelMixin, StrictQuery):
         """Cancel: nothing new starts, what runs is told to stop."""
         return answer_run(request, services.cancel_run(run=self.get_object(), by=actor(request)))
 
+    @extend_schema(request=None, responses={200: shapes.RunDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, uid: UUID) -> Response:
+        """Pause: no step is taken until the run is resumed; what runs goes on to its end."""
+        return answer_run(request, services.pause_run(run=self.get_object(), by=actor(request)))
+
+    @extend_schema(request=None, responses={200: shapes.RunDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, uid: UUID) -> Response:
+        """Let a paused run go on."""
+        return answer_run(request, services.resume_run(run=self.get_object(), by=actor(request)))
+
     @extend_schema(responses={200: shapes.StepSerializer(many=True)}, filters=False)
     @action(detail=True, methods=["get"], filterset_class=None)
     def steps(self, request: Request, uid: UUID) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workflows.services.control import cancel_run, may_control, pause_run, resume_run
 from workflows.services.graphs import (
     archive_workflow,
     create_workflow,
@@ -14,7 +15,7 @@ from workflows.services.graphs import (
     save_version,
     update_workflow,
 )
-from workflows.services.runs import cancel_run, start_definition_run, start_run
+from workflows.services.runs import start_definition_run, start_run
 
 __all__ = [
     "archive_workflow",
@@ -22,9 +23,12 @@ __all__ = [
     "create_workflow",
     "delete_alias",
     "get_version",
+    "may_control",
     "move_alias",
+    "pause_run",
     "problems_of_graph",
     "read_graph",
+    "resume_run",
     "rollback",
     "save_version",
     "start_definition_run",

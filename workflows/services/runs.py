@@ -1,4 +1,4 @@
-"""What people do with runs: start, cancel."""
+"""Starting runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from accounts.models import User
 from definitions.models import Definition, DefinitionVersion
 from mcp_site.core.errors import Conflict, Rejected
 from mcp_site.core.ids import Reference
-from workflows.engine import start, transitions
-from workflows.errors import NothingToRun, RunNotCancellable
+from workflows.engine import start
+from workflows.errors import NothingToRun
 from workflows.models import Run, TriggerKind, Workflow
 from workflows.services.graphs import get_version
 
@@ -79,20 +79,4 @@ def start_definition_run(
         raise Rejected("there is no such version or alias", attr="version", code="unknown_version")
     run = start.start_definition(version=chosen, inputs=inputs, by=by, trigger=trigger)
     audit.log(by, "run.start", run, name=f"{definition.slug} #{run.pk}", changes={"version": [None, chosen.number]})
-    return run
-
-
-@transaction.atomic
-def cancel_run(*, run: Run, by: User) -> Run:
-    """Cancel a run: nothing new starts, what runs is told to stop. One's own with `run`, others' with `edit`."""
-    area = "workflow" if run.workflow_id else "definition"
-    own = run.started_by_id == by.pk
-    access.require(by, f"{area}.run" if own else f"{area}.edit", run.subject)
-    if not transitions.cancel(run.pk):
-        run.refresh_from_db(fields=["state"])
-        if run.is_terminal:
-            raise RunNotCancellable
-        return run
-    audit.log(by, "run.cancel", run, name=f"#{run.pk}")
-    run.refresh_from_db()
     return run

@@ -122,8 +122,7 @@ class _OfRun(PageView):
         """Return what the head of the page shows."""
         now = clock.now()
         area = "workflow" if self.run.workflow_id else "definition"
-        own = self.run.started_by_id == self.person.pk
-        may = access.can(self.person, f"{area}.run" if own else f"{area}.edit", self.run.subject)
+        may = services.may_control(self.run, self.person)
         done = [step for step in self.steps if step.finished_at is not None]
         going = [step for step in self.steps if step.state in ("running", "retrying", "waiting")]
         return {
@@ -134,6 +133,8 @@ class _OfRun(PageView):
             "elapsed": (self.run.finished_at or now) - (self.run.started_at or self.run.created_at),
             "queued": (self.run.started_at or now) - self.run.created_at,
             "may_cancel": may and not self.run.is_terminal and self.run.state != "cancelling",
+            "may_pause": may and self.run.state in ("queued", "running"),
+            "may_resume": may and self.run.state == "paused",
             "may_run": access.can(self.person, f"{area}.run", self.run.subject),
         }
 
@@ -237,12 +238,32 @@ class RunPart(_OfRun):
         return self.page(f"workflows/partials/{template}.html", {"run": self.run, **read(self)})
 
 
-class RunCancel(_OfRun):
-    """Cancelling a run."""
+class _RunAct(_OfRun):
+    """One thing done to a run from its page; it goes back there."""
+
+    act: Callable[..., Run]
 
     def post(self, request: HttpRequest, uid: UUID) -> HttpResponse:
-        """Cancel it and go back to its page."""
+        """Do it and go back to the page, which says what could not be done."""
         self.find(uid)
         with self.saying():
-            services.cancel_run(run=self.run, by=self.person)
+            type(self).act(run=self.run, by=self.person)
         return redirect(self.run)
+
+
+class RunCancel(_RunAct):
+    """Cancelling a run."""
+
+    act = services.cancel_run
+
+
+class RunPause(_RunAct):
+    """Pausing a run."""
+
+    act = services.pause_run
+
+
+class RunResume(_RunAct):
+    """Letting a paused run go on."""
+
+    act = services.resume_run
