@@ -16,7 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
 django_application = get_asgi_application()
 
 from accounts.authentication import SocketCredentials  # noqa: E402
-from mcp_site import gate  # noqa: E402
+from mcp_site import checks, gate  # noqa: E402
 from mcp_site.core.ticks import TickThread  # noqa: E402  after django.setup()
 from workflows.routing import websocket_urlpatterns  # noqa: E402
 
@@ -33,6 +33,7 @@ async def _websocket(scope: Any, receive: Any, send: Any) -> Any:
 
 application = ProtocolTypeRouter({"http": django_application, "websocket": _websocket})
 
+checks.refuse_unsafe_start()
 # The first request would otherwise wait for every page's code.
 get_resolver().url_patterns  # noqa: B018
 gate.wait()

@@ -9,7 +9,7 @@ from celery import Celery
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
 from django.conf import settings
 
-from mcp_site import gate
+from mcp_site import checks, gate
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mcp_site.settings")
 
@@ -25,6 +25,7 @@ def _learn_queues(sender: str, instance: Any, **_: Any) -> None:
     """Tell the engine which queues this worker serves, so that it goes on with their steps by itself."""
     from workflows import tasks
 
+    checks.refuse_unsafe_start()
     tasks.serve(list(instance.app.amqp.queues))
     gate.wait()
 
