@@ -171,7 +171,10 @@ class Up:
         options, python = self.options, [sys.executable, "-W", _ROOT_WARNING]
         address = ["--host", options.host, "--port", str(options.port)]
         serve = ["-m", "uvicorn", "mcp_site.asgi:application", *address, "--lifespan", "off", "--log-level", "warning"]
-        serve += ["--no-access-log", "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "3"]
+        serve += ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
+        # What a proxy says of the client (address, https) is believed only of those named.
+        proxies = self.env.get("TRUSTED_PROXIES", "")
+        serve += ["--proxy-headers", f"--forwarded-allow-ips={proxies}"] if proxies else ["--no-proxy-headers"]
         work = ["-m", "celery", "-A", "mcp_site", "worker", "-P", "threads", "-Q", _QUEUES, "--loglevel", "WARNING"]
         work += ["-c", self.env.get("MCP_WORKER_THREADS") or "8", "-n", f"up-{os.getpid()}@%h"]
         work += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
