@@ -13,7 +13,19 @@ from django.utils.safestring import SafeString
 from mcp_site.core.admin import ReadOnly
 from mcp_site.core.errors import AppError
 from workflows import services
-from workflows.models import Artifact, Attempt, Event, Limit, Run, StepRun, Workflow, WorkflowAlias, WorkflowVersion
+from workflows.models import (
+    Artifact,
+    Attempt,
+    Event,
+    Firing,
+    Limit,
+    Run,
+    Schedule,
+    StepRun,
+    Workflow,
+    WorkflowAlias,
+    WorkflowVersion,
+)
 
 
 class VersionInline(admin.TabularInline):
@@ -144,3 +156,23 @@ class LimitAdmin(ReadOnly):
     """Concurrency limits."""
 
     list_display = ("id", "key", "size")
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnly):
+    """Schedules are changed through the panel, which checks them and works out their next time."""
+
+    list_display = ("workflow", "cron", "timezone", "owner", "enabled", "next_at")
+    list_filter = ("enabled",)
+    list_select_related = ("workflow", "owner")
+    search_fields = ("workflow__slug",)
+
+
+@admin.register(Firing)
+class FiringAdmin(ReadOnly):
+    """What became of due times."""
+
+    list_display = ("schedule", "due_at", "outcome", "run", "detail")
+    list_filter = ("outcome",)
+    list_select_related = ("schedule", "run")
+    show_full_result_count = False

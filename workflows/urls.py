@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from workflows.views import definitions, runs, workflows
+from workflows.views import definitions, runs, schedules, workflows
 
 urlpatterns: list[URLPattern] = [
     path("workflows/", workflows.WorkflowList.as_view(), name="workflow-list"),
     path("workflows/<slug:slug>/", workflows.WorkflowDetail.as_view(), name="workflow-detail"),
     path("workflows/<slug:slug>/run/", workflows.WorkflowRun.as_view(), name="workflow-run"),
+    path("schedules/", schedules.ScheduleList.as_view(), name="schedule-list"),
+    path("schedules/new/", schedules.ScheduleNew.as_view(), name="schedule-new"),
+    path("schedules/preview/", schedules.SchedulePreview.as_view(), name="schedule-preview"),
+    path("schedules/<uuid:uid>/", schedules.ScheduleEdit.as_view(), name="schedule-edit"),
+    path("schedules/<uuid:uid>/switch/", schedules.ScheduleSwitch.as_view(), name="schedule-switch"),
+    path("schedules/<uuid:uid>/delete/", schedules.ScheduleDelete.as_view(), name="schedule-delete"),
     path("runs/", runs.RunList.as_view(), name="run-list"),
     path("runs/<uuid:uid>/", runs.RunDetail.as_view(), name="run-detail"),
     path("runs/<uuid:uid>/part/<slug:name>/", runs.RunPart.as_view(), name="run-part"),

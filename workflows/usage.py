@@ -1,4 +1,4 @@
-"""Which workflows use a definition or a connection: those whose newest version names it."""
+"""Which workflows use a definition or a connection: those whose newest version names it; what starts a workflow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from definitions.models import Definition
 from mcp_site.core.ids import Reference
 from mcp_site.core.uses import Found, Use
 from workflows.graph import references
-from workflows.models import Workflow, WorkflowVersion
+from workflows.models import Schedule, Workflow, WorkflowVersion
 
 
 def _found(matching: list[Workflow], by: Any) -> Found:
@@ -43,3 +43,11 @@ def workflows_using_connection(pk: int, by: Any) -> Found:
     """Return the workflows whose newest version names that connection at a step."""
     slug = Connection.objects.values_list("slug", flat=True).get(pk=pk)
     return _found([v.workflow for v in _newest() if slug in references(v.graph)[1]], by)
+
+
+def schedules_of_workflow(pk: int, by: Any) -> Found:
+    """Return the schedules that start a workflow. Who may see it may see them."""
+    rows = Schedule.objects.filter(workflow_id=pk, enabled=True)
+    seen = Schedule.objects.visible_to(by).filter(pk__in=rows.values("pk"))
+    uses = tuple(Use("schedule", str(row), str(row), row.get_absolute_url()) for row in seen)
+    return Found(uses, rows.count() - len(uses))

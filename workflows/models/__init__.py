@@ -9,6 +9,7 @@ from workflows.models.idempotency import KeptAnswer
 from workflows.models.limit import Limit, RunLimit, RunSlot, Slot, SlotPolicy
 from workflows.models.log import LogChunk
 from workflows.models.run import Run, TriggerKind
+from workflows.models.schedule import Firing, Schedule
 from workflows.models.step_run import StepRun
 from workflows.models.workflow import Workflow, WorkflowAlias, WorkflowVersion
 
@@ -16,12 +17,14 @@ __all__ = [
     "Artifact",
     "Attempt",
     "Event",
+    "Firing",
     "KeptAnswer",
     "Limit",
     "LogChunk",
     "Run",
     "RunLimit",
     "RunSlot",
+    "Schedule",
     "Slot",
     "SlotPolicy",
     "StepRun",

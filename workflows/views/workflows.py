@@ -19,8 +19,8 @@ from mcp_site.core.ids import Reference
 from workflows import services, stats
 from workflows.forms import RunForm, WorkflowFilterForm
 from workflows.graph import references
-from workflows.models import Run, TriggerKind, Workflow, WorkflowVersion
-from workflows.views import drawing
+from workflows.models import Run, Schedule, TriggerKind, Workflow, WorkflowVersion
+from workflows.views import drawing, schedules
 
 PAGE_SIZE = 50
 MAX_VERSIONS = 200
@@ -82,7 +82,9 @@ class _OfWorkflow(PageView):
             "aliases": _aliases(workflow),
             "runs": latest[:8],
             "may_run": workflow.archived_at is None and access.can(self.person, "workflow.run", workflow),
+            "schedules": schedules.rows_of(self.person, Schedule.objects.filter(workflow=workflow).for_api()),
         }
+        context["may_schedule"] = context["may_run"] and access.can(self.person, "schedule.edit")
         if version is not None:
             picture = drawing.picture_of_graph(version.graph, _kinds(version.graph))
             context |= {
