@@ -24,6 +24,7 @@ from mcp_site.core.registry import Registry
 CONNECTORS: Registry[Connector] = Registry(
     {
         "postgresql": "connections.connectors.postgresql:PostgreSQL",
+        "mysql": "connections.connectors.mysql:MySQL",
         "sqlite": "connections.connectors.sqlite:SQLite",
         "openai": "connections.connectors.openai:OpenAI",
         "secret": "connections.connectors.secret:Secret",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
-Dialect = Literal["postgres", "sqlite"]
+Dialect = Literal["postgres", "sqlite", "mysql", "duckdb"]
 
 _NAME = r":(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
 _COMMON = r"""
@@ -26,6 +26,28 @@ _TOKENS: dict[str, re.Pattern[str]] = {
   | (?P<dollar>(?<![A-Za-z0-9_$])\$(?P<tag>[A-Za-z_][A-Za-z0-9_]*)?\$.*?(?:\$(?(tag)(?P=tag))\$|$(?!\n)))
   | (?P<cast>::|:=)
   | (?<![\w\])])"""
+        + _NAME,
+        re.VERBOSE | re.DOTALL,
+    ),
+    # A backslash escapes in both kinds of quotes, and two hyphens begin a comment only before white space.
+    "mysql": re.compile(
+        r"""
+    (?P<text>'(?:[^'\\]|\\.|'')*(?:'|$))
+  | (?P<quoted>"(?:[^"\\]|\\.|"")*(?:"|$))
+  | (?P<tick>`(?:[^`]|``)*(?:`|$))
+  | (?P<line>\#[^\n]*|--(?=[\s\x00-\x1f]|$)[^\n]*)
+  | (?P<block>/\*)
+  | (?P<assign>:=) |"""
+        + _NAME,
+        re.VERBOSE | re.DOTALL,
+    ),
+    "duckdb": re.compile(
+        r"(?P<escaped>(?<![A-Za-z0-9_$])[eE]'(?:[^'\\]|\\.|'')*(?:'|$)) |"
+        + _COMMON
+        + r"""
+  | (?P<dollar>(?<![A-Za-z0-9_$])\$(?P<tag>[A-Za-z_][A-Za-z0-9_]*)?\$.*?(?:\$(?(tag)(?P=tag))\$|$(?!\n)))
+  | (?P<cast>::|:=)
+  | (?<![\w\])}'"])"""
         + _NAME,
         re.VERBOSE | re.DOTALL,
     ),

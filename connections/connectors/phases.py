@@ -43,12 +43,13 @@ class Trial:
         try:
             yield note
         except ConnectorFailed as exc:
-            self._add(name, False, start, exc.detail)
+            self.add(name, False, perf_counter() - start, exc.detail)
             raise Stopped from exc
-        self._add(name, True, start, note.detail)
+        self.add(name, True, perf_counter() - start, note.detail)
 
-    def _add(self, name: str, ok: bool, start: float, detail: str) -> None:
-        ms = round((perf_counter() - start) * 1000, 1)
+    def add(self, name: str, ok: bool, seconds: float, detail: str = "") -> None:
+        """Note a phase that took `seconds`."""
+        ms = round(seconds * 1000, 1)
         self.phases.append(Phase(name=name, ok=ok, ms=ms, detail=self.masker.text(detail)))
 
     def result(self) -> TestResult:
@@ -69,20 +70,20 @@ def resolve(host: str, port: int) -> list[str]:
         raise ConnectorFailed(exc.detail, code=exc.code) from exc
 
 
-def open_socket(addresses: list[str], port: int) -> socket.socket:
+def open_socket(addresses: list[str], port: int, timeout: float = CONNECT_SECONDS) -> socket.socket:
     """Return a socket to the first address that answers. Raises ConnectorFailed with plain advice."""
     last: OSError | None = None
     for address in addresses:
         try:
-            return socket.create_connection((address, port), timeout=CONNECT_SECONDS)
+            return socket.create_connection((address, port), timeout=timeout)
         except OSError as exc:
             last = exc
-    raise ConnectorFailed(_advice(last, port)) from last
+    raise ConnectorFailed(_advice(last, port, timeout)) from last
 
 
-def _advice(error: OSError | None, port: int) -> str:
+def _advice(error: OSError | None, port: int, timeout: float) -> str:
     if isinstance(error, ConnectionRefusedError):
         return f"Nothing listens on port {port} there; check host and port, and that the server accepts remote clients."
     if isinstance(error, TimeoutError):
-        return f"No answer on port {port} within {CONNECT_SECONDS:.0f} s; a firewall may be in between."
+        return f"No answer on port {port} within {timeout:.0f} s; a firewall may be in between."
     return f"The host can't be reached on port {port}; check the network between the panel and the server."

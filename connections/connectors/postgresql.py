@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import psycopg
 from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int4
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field
 
 from connections.connectors import base, statements
 from connections.connectors.base import Query, Result, Table, TestResult
 from connections.connectors.phases import Stopped, Trial, open_socket, resolve
 from connections.connectors.postgresql_catalog import scan
-from connections.connectors.postgresql_session import Watch, failure, session, try_tls
-from connections.connectors.values import json_value, size_of
+from connections.connectors.postgresql_session import failure, session, try_tls, watch
+from connections.connectors.rows import collect
+from connections.connectors.server import ServerConfig
+from connections.connectors.watch import Watch
 from mcp_site.core.masking import Masker
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -37,46 +39,12 @@ _TYPE_NAMES = "select oid::bigint, format_type(oid, null) from pg_type where oid
 _WRITE_WARNING = (
     "This login can write. Queries run read-only all the same; a role with SELECT alone is the safer choice."
 )
-_FIRST_BATCH, _BATCH_BYTES, _MAX_BATCH = 100, 1024 * 1024, 2000
 
 
-class Tls(BaseModel):
-    """How the connection is encrypted; modes as libpq has them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    mode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    ca: str = Field(
-        default="",
-        max_length=64 * 1024,
-        title="CA certificate",
-        description="The authority's certificate in PEM form; without it verify-full trusts the public authorities.",
-        json_schema_extra={"widget": "textarea"},
-    )
-
-    @model_validator(mode="after")
-    def _authority(self) -> Tls:
-        if self.mode == "verify-ca" and not self.ca:
-            raise ValueError("verify-ca needs ca: any public authority would be accepted for any host")
-        return self
-
-
-class PostgreSQLConfig(base.Config):
+class PostgreSQLConfig(ServerConfig):
     """Where the server is and who logs in."""
 
-    host: str = Field(min_length=1, max_length=253, description="A name or an address, not a socket.")
     port: int = Field(default=5432, ge=1, le=65535)
-    database: str = Field(min_length=1, max_length=63)
-    user: str = Field(min_length=1, max_length=63)
-    password: str = Field(default="", max_length=1024, repr=False, json_schema_extra={"secret": True})
-    tls: Tls = Field(default=Tls(), title="TLS")
-
-    @field_validator("host")
-    @classmethod
-    def _plain_host(cls, host: str) -> str:
-        if any(character in host for character in "/,@ \t\r\n"):
-            raise ValueError("one host name or address, without scheme, user or path")
-        return host
 
 
 class PostgreSQL(base.Connector):
@@ -101,7 +69,7 @@ class PostgreSQL(base.Connector):
             addresses = resolve(config.host, config.port)
             note.detail = ", ".join(addresses)
         with trial.phase("connect"):
-            raw = open_socket(addresses, config.port)
+            raw = open_socket(addresses, config.port, config.connect_timeout)
         with raw:
             if config.tls.mode != "disable":
                 with trial.phase("tls") as note:
@@ -140,18 +108,19 @@ class PostgreSQL(base.Connector):
         query. Else a transaction that is committed. Both speak the protocol that takes one statement at a time.
         """
         statement = statements.read(query.sql, query.params, dialect="postgres", read_only=query.read_only)
+        seconds = config.seconds_for(query)
         with (
             session(config, resolve(config.host, config.port)) as conn,
-            Watch(conn, query.timeout, query.cancelled) as watch,
+            watch(conn, seconds, query.cancelled) as watching,
         ):
             conn.read_only = query.read_only
             try:
                 with conn.transaction(force_rollback=query.read_only):
-                    _begin(conn, query.timeout)
+                    _begin(conn, seconds)
                     warnings = (_WRITE_WARNING,) if query.read_only and _can_write(conn) else ()
-                    return _run(conn, statement, query, watch, warnings)
+                    return _run(conn, statement, query, watching, warnings)
             except psycopg.Error as exc:
-                watch.check()
+                watching.check()
                 raise failure(exc, config) from exc
 
 
@@ -197,22 +166,7 @@ def _run(
 def _collect(
     conn: Connection, cursor: psycopg.Cursor[tuple[Any, ...]], query: Query, watch: Watch, warnings: tuple[str, ...]
 ) -> Result:
-    rows: list[list[Any]] = []
-    size, batch, truncated = 0, _FIRST_BATCH, False
-    while not truncated:
-        watch.check()
-        found = cursor.fetchmany(min(batch, query.max_rows + 1 - len(rows)))
-        for raw in found:
-            row = [json_value(value) for value in raw]
-            size += size_of(row)
-            if len(rows) >= query.max_rows or size > query.max_bytes:
-                truncated = True
-                break
-            rows.append(row)
-        if not found:
-            break
-        # Wide rows come in small batches, so that one batch stays near a megabyte.
-        batch = max(1, min(_MAX_BATCH, _BATCH_BYTES * len(rows) // max(size, 1)))
+    rows, truncated = collect(cursor.fetchmany, query, watch.check)
     return Result(columns=_columns(conn, cursor), rows=tuple(rows), truncated=truncated, warnings=warnings)
 
 

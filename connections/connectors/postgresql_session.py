@@ -7,12 +7,10 @@ import socket
 import ssl
 import struct
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import certifi
@@ -21,13 +19,12 @@ from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoade
 from psycopg.types.string import TextLoader
 
 from connections.connectors.base import ConnectorFailed
-from connections.connectors.phases import CONNECT_SECONDS
+from connections.connectors.tls import context_of, refusal
+from connections.connectors.watch import Watch
 from mcp_site.core.masking import Masker
 
 # What libpq would look for in the home of the panel's user: named, so that it looks nowhere.
 _NOWHERE = "/nonexistent/model-control-panel"
-_POLL_SECONDS = 0.2
-_GRACE_SECONDS = 5.0
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
@@ -77,70 +74,30 @@ def try_tls(config: Any, raw: socket.socket) -> str | None:
     if answer != b"S":
         raise ConnectorFailed("What answers there does not speak PostgreSQL's protocol; check the port.")
     try:
-        with _tls_context(config).wrap_socket(raw, server_hostname=config.host) as secured:
+        with context_of(config.tls).wrap_socket(raw, server_hostname=config.host) as secured:
             return secured.version()
-    except ssl.SSLCertVerificationError as exc:
-        advice = "Set tls.ca to the certificate of the server's authority."
-        raise ConnectorFailed(f"The server's certificate was not accepted: {exc.verify_message}. {advice}") from exc
     except OSError as exc:
-        raise ConnectorFailed("The TLS handshake failed.") from exc
+        raise refusal(exc) from exc
 
 
-class Watch:
-    """Ends a query on the server when it is cancelled or out of time; cuts the socket if the server does not listen."""
+def watch(conn: psycopg.Connection[Any], timeout: float, cancelled: Callable[[], bool]) -> Watch:
+    """Return what ends the query of `conn` when it is cancelled or out of time."""
 
-    def __init__(self, conn: psycopg.Connection[Any], timeout: float, cancelled: Callable[[], bool]) -> None:
-        self._conn, self._cancelled = conn, cancelled
-        self._deadline = monotonic() + timeout
-        self._timeout = timeout
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="query-watch", daemon=True)
-        self.reason: str = ""
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise ConnectorFailed (`cancelled`, `timeout`) if the query was to end; call it between fetches."""
-        reason = self.reason or self._due()
-        if reason == "cancelled":
-            raise ConnectorFailed("The query was cancelled.", code="cancelled")
-        if reason == "timeout":
-            raise ConnectorFailed(f"The query did not end within {self._timeout:g} s.", code="timeout")
-
-    def _due(self) -> str:
-        if self._cancelled():
-            return "cancelled"
-        return "timeout" if monotonic() >= self._deadline else ""
-
-    def _run(self) -> None:
-        while not self._done.wait(_POLL_SECONDS):
-            self.reason = self._due()
-            if self.reason:
-                break
-        cut_at = monotonic() + _GRACE_SECONDS
-        # Again and again: a cancel that arrives between two statements is forgotten by the server.
-        while self.reason and not self._done.is_set():
-            try:
-                self._conn.cancel_safe(timeout=2.0)
-                if monotonic() > cut_at:
-                    self._cut()
-            except (psycopg.Error, OSError):
-                self._cut()
-            self._done.wait(1.0)
-
-    def _cut(self) -> None:
-        """End the wait of the thread that reads, whatever the network does."""
+    def cancel() -> bool:
         try:
-            with socket.socket(fileno=os.dup(self._conn.fileno())) as raw:
+            conn.cancel_safe(timeout=2.0)
+        except (psycopg.Error, OSError):
+            return False
+        return True
+
+    def cut() -> None:
+        try:
+            with socket.socket(fileno=os.dup(conn.fileno())) as raw:
                 raw.shutdown(socket.SHUT_RDWR)
         except (psycopg.Error, OSError):
-            self._done.wait(_POLL_SECONDS)  # it was closed meanwhile
+            pass  # it was closed meanwhile
+
+    return Watch(timeout, cancelled, cancel=cancel, cut=cut)
 
 
 def _parameters(config: Any, addresses: list[str], ca: str) -> dict[str, Any]:
@@ -163,7 +120,7 @@ def _parameters(config: Any, addresses: list[str], ca: str) -> dict[str, Any]:
         "gssencmode": "disable",
         "target_session_attrs": "any",
         "options": "",
-        "connect_timeout": int(CONNECT_SECONDS),
+        "connect_timeout": config.connect_timeout,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
@@ -182,21 +139,6 @@ def _ca_file(pem: str) -> Iterator[str]:
         path = Path(folder) / "ca.pem"
         path.write_text(pem)
         yield str(path)
-
-
-def _tls_context(config: Any) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = config.tls.mode == "verify-full"
-    context.verify_mode = ssl.CERT_REQUIRED if config.tls.mode.startswith("verify") else ssl.CERT_NONE
-    if config.tls.ca:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = config.tls.mode == "verify-full"
-        context.verify_mode = ssl.CERT_REQUIRED if config.tls.mode.startswith("verify") else ssl.CERT_NONE
-        try:
-            context.load_verify_locations(cadata=config.tls.ca)
-        except (ssl.SSLError, ValueError) as exc:
-            raise ConnectorFailed("tls.ca is not a certificate in PEM form.") from exc
-    return context
 
 
 def _text(data: Any) -> str:

@@ -29,13 +29,18 @@ _FAR_REACHING = re.compile(
     r"(?i)^(pg_read_|pg_ls_|pg_stat_file|pg_file_|pg_logdir|lo_(import|export|creat|unlink|put|from_bytea)|dblink"
     r"|set_config|pg_terminate_backend|pg_cancel_backend|pg_reload_conf|pg_rotate_logfile|pg_logical_|pg_create_"
     r"|pg_drop_|pg_replication_|pg_advisory_|pg_notify|pg_switch_wal|pg_promote|load_extension|writefile|readfile"
-    r"|query_to_xml|database_to_xml|schema_to_xml)"
+    r"|query_to_xml|database_to_xml|schema_to_xml"
+    r"|load_file|sys_(exec|eval|get|set)|get_lock|release_(all_)?locks?$|master_(pos|gtid)_wait|nextval|setval"
+    r"|read_(text|blob|csv|json|parquet|xlsx)|glob$|getenv|(mysql|postgres|sqlite)_(query|scan|execute|attach))"
 )
 
 # Statements that would end the transaction that the panel keeps, or talk another protocol.
 _NOT_FOR_WRITERS = frozenset(
     {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE", "DISCARD", "COPY"}
+    | {"LOAD", "XA", "LOCK", "UNLOCK", "ATTACH", "DETACH", "INSTALL", "EXPORT", "IMPORT"}
 )
+# MySQL runs what stands in such a comment.
+_RUN_COMMENT = re.compile(r"/\*M?!")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ def read(sql: str, params: Mapping[str, Any], *, dialect: Dialect, read_only: bo
         raise Rejected("write one SQL statement", attr="sql", code="required")
     if len(sql) > MAX_SQL_CHARACTERS:
         raise Rejected(f"has more than {MAX_SQL_CHARACTERS} characters", attr="sql", code="too_large")
+    if dialect == "mysql" and _RUN_COMMENT.search(sql):
+        raise Rejected("comments that MySQL runs (/*! … */) are not accepted", attr="sql", code="not_understood")
     tree = _only_statement(sql, dialect)
     is_query = isinstance(tree, exp.Query | exp.Values) and not any(tree.find(kind) for kind in _WRITES)
     if read_only:

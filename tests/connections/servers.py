@@ -148,3 +148,31 @@ def password_postgresql(folder: Path, password: str) -> Iterator[int | None]:
     finally:
         server.terminate()
         server.wait(20)
+
+
+def certificate(folder: Path, host: str) -> tuple[Path, Path]:
+    """Make a key and a certificate that vouches for itself; return their files."""
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+            "-subj",
+            f"/CN={host}",
+            "-addext",
+            f"subjectAltName=DNS:{host}",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return key, certificate

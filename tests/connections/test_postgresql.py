@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from connections import connectors
 from connections.connectors import ConnectorFailed, Query, statements
 from connections.connectors.postgresql import PostgreSQL, PostgreSQLConfig
 from mcp_site.core.errors import Rejected
-from tests.connections.servers import Relay, free_port, password_postgresql
+from tests.connections.servers import Relay, certificate, free_port, password_postgresql
 from tests.connections.test_statements import WRITES
 
 POSTGRES = connectors.get("postgresql")
@@ -427,37 +426,10 @@ def test_the_panels_own_environment_gives_no_password(
     assert not POSTGRES.test(_config(guarded, password="")).ok
 
 
-def _certificate(folder: Path, host: str) -> tuple[Path, Path]:
-    key, certificate = folder / "key.pem", folder / "cert.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-keyout",
-            key,
-            "-out",
-            certificate,
-            "-subj",
-            f"/CN={host}",
-            "-addext",
-            f"subjectAltName=DNS:{host}",
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return key, certificate
-
-
 def test_tls_is_checked_as_the_mode_says(tmp_path: Path, reader: dict[str, Any]) -> None:
-    key, certificate = _certificate(tmp_path, "localhost")
+    key, pem_file = certificate(tmp_path, "localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(pem_file, key)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -477,7 +449,7 @@ def test_tls_is_checked_as_the_mode_says(tmp_path: Path, reader: dict[str, Any])
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    pem = certificate.read_text()
+    pem = pem_file.read_text()
 
     def last(mode: str, host: str, ca: str = "") -> tuple[str, str]:
         result = POSTGRES.test(_config(reader, host=host, port=listener.getsockname()[1], tls={"mode": mode, "ca": ca}))

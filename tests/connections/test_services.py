@@ -52,6 +52,8 @@ def test_a_secret_is_sealed_at_rest_and_opens_again(server: Connection) -> None:
         "database": "shop",
         "user": "panel",
         "tls": {"mode": "prefer", "ca": ""},
+        "connect_timeout": 10,
+        "statement_timeout": 0,
     }
     assert server.shown_config["password"] == {"set": True}
     assert _opened(server)["password"] == PASSWORD
