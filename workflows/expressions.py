@@ -85,8 +85,8 @@ def _plain_json(value: Any) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def compile_expression(source: str) -> Expression:
-    """Compile one expression. Raises BadExpression."""
+def compile_expression(source: str, known: tuple[str, ...] = ROOTS) -> Expression:
+    """Compile one expression that may read the `known` names. Raises BadExpression."""
     source = source.strip()
     if not source:
         raise BadExpression("the expression is empty")
@@ -106,20 +106,20 @@ def compile_expression(source: str) -> Expression:
             program = cel.compile(source)
         except ValueError as exc:
             raise BadExpression(f"not a CEL expression: {_first_line(exc)}") from exc
-        path, roots = (), frozenset(program.variables()) & frozenset(ROOTS)
-    unknown = {str(path[0])} - set(ROOTS) if path else _unknown_names(program, bare)
+        path, roots = (), frozenset(program.variables()) & frozenset(known)
+    unknown = {str(path[0])} - set(known) if path else _unknown_names(program, bare, known)
     if unknown:
-        raise BadExpression(f"unknown name `{min(unknown)}`; known are {', '.join(ROOTS)}")
+        raise BadExpression(f"unknown name `{min(unknown)}`; known are {', '.join(known)}")
     return Expression(source, program, path, steps, items_of, inputs, roots)
 
 
-def _unknown_names(program: cel.Program | None, bare: str) -> set[str]:
+def _unknown_names(program: cel.Program | None, bare: str, known: tuple[str, ...]) -> set[str]:
     """Return names that are neither roots nor bound by a macro such as `list.map(x, …)`."""
     bound = set(re.findall(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,", bare))
-    return set(program.variables()) - set(ROOTS) - bound if program else set()
+    return set(program.variables()) - set(known) - bound if program else set()
 
 
-def _pieces(text: str) -> Iterator[str | Expression]:
+def _pieces(text: str, known: tuple[str, ...]) -> Iterator[str | Expression]:
     """Split `text` into literal pieces and compiled expressions. Raises BadExpression."""
     position = 0
     literal = ""
@@ -132,7 +132,7 @@ def _pieces(text: str) -> Iterator[str | Expression]:
         if literal:
             yield literal
             literal = ""
-        yield compile_expression(text[start + 3 : end])
+        yield compile_expression(text[start + 3 : end], known)
         position = end + 2
     literal += text[position:]
     if literal:
@@ -167,9 +167,10 @@ def _as_text(value: Any) -> str:
 
 
 class Template:
-    """A JSON value with expressions in its strings, compiled once."""
+    """A JSON value with expressions in its strings, compiled once. They may read `roots`, else what graphs know."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, *, roots: tuple[str, ...] = ROOTS) -> None:
+        self._known = roots
         self.problems: list[tuple[str, str]] = []
         self.expressions: list[Expression] = []
         self._tree = self._compile(value, "")
@@ -212,7 +213,7 @@ class Template:
         if not isinstance(value, str) or "${{" not in value:
             return value
         try:
-            pieces = tuple(_pieces(value))
+            pieces = tuple(_pieces(value, self._known))
         except BadExpression as exc:
             self.problems.append((path, str(exc)))
             return value
