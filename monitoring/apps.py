@@ -13,10 +13,12 @@ class MonitoringConfig(AppConfig):
     name = "monitoring"
 
     def ready(self) -> None:
-        """Let the clock roll samples up."""
+        """Let the clock measure the panel and roll samples up."""
         from mcp_site.core import ticks
-        from monitoring import rollups
+        from monitoring import capture, rollups
 
+        ticks.register("monitoring.runs", 2.0, capture.measure_runs)
+        ticks.register("monitoring.queue", 15.0, capture.measure_queue)
         # Alerts look at minutes, so those come quickly; nobody looks at an hour that has just begun.
         ticks.register("monitoring.minutes", 2.0, partial(rollups.roll_up, 60))
         ticks.register("monitoring.hours", 30.0, partial(rollups.roll_up, 3600))

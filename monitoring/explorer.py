@@ -17,7 +17,7 @@ from monitoring.sketch import AGGREGATES
 
 MAX_SERIES, MAX_POINTS, MAX_VALUES = 100, 5000, 50
 # What is chosen where nobody says: the first of these that gives no more than so many points.
-BUCKETS, FEW = (60, 300, 900, 3600, 6 * 3600, 86400, 7 * 86400), 370
+BUCKETS, FEW = (60, 300, 900, 3600, 6 * 3600, 86400, 7 * 86400), 300
 
 
 @dataclass(frozen=True, slots=True)

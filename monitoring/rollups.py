@@ -127,6 +127,7 @@ def _joined(spans: Iterable[Span]) -> Iterator[Span]:
 def _read(sql: str, spans: list[Span], *more: int) -> Iterator[tuple[Any, ...]]:
     # A cursor of the server's: a long outage may have left more than fits in memory.
     with connection.chunked_cursor() as cursor:
+        cursor.cursor.itersize = ROWS
         cursor.execute(sql, [*(list(column) for column in zip(*spans, strict=True)), *more])
         yield from cursor
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import struct
-import sys
-from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -83,7 +81,7 @@ class Sketch:
         """Return the value that `share` (0 to 1) of the values do not exceed. Raises ValueError when empty."""
         if not self.count:
             raise ValueError("no values")
-        return _pick(sorted(self.classes.items()), share * (self.count - 1), self.low, self.high)
+        return _pick(self.classes, share * (self.count - 1), self.low, self.high)
 
     def value(self, aggregate: str) -> float | None:
         """Return one of AGGREGATES; None when empty, except for `count` and `sum`, which are 0 then."""
@@ -104,35 +102,35 @@ class Sketch:
                 return self.quantile(QUANTILES[aggregate])
 
     def packed(self) -> bytes:
-        """Return the classes for storage: their numbers, then their counts, as little-endian 32-bit integers."""
+        """Return the classes for storage: numbers in order, then counts, as little-endian 32-bit integers."""
         size = len(self.classes)
-        return struct.pack(f"<{size}i{size}I", *self.classes.keys(), *self.classes.values())
+        numbers = sorted(self.classes)
+        return struct.pack(f"<{size}i{size}I", *numbers, *map(self.classes.__getitem__, numbers))
 
 
 def merged_quantile(parts: Iterable[tuple[int, float, float, bytes]], share: float) -> float:
     """Return the quantile of several stored sketches (count, least, greatest, packed classes) without making them.
 
-    A chart of wide buckets merges tens of thousands of them: everything here runs in C. Raises ValueError when empty.
+    A chart of wide buckets merges tens of thousands of them. Raises ValueError when empty.
     """
-    numbers, counts = array("i"), array("I")
+    classes: dict[int, int] = {}
+    known = classes.get
     total, low, high = 0, math.inf, -math.inf
     for count, least, greatest, data in parts:
-        half = len(data) // 2
-        numbers.frombytes(data[:half])
-        counts.frombytes(data[half:])
+        numbers = struct.unpack(f"<{len(data) // 8}i{len(data) // 8}I", data)
+        size = len(numbers) // 2
+        for number, times in zip(numbers[:size], numbers[size:], strict=True):
+            classes[number] = known(number, 0) + times
         total, low, high = total + count, min(low, least), max(high, greatest)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-        counts.byteswap()
     if not total:
         raise ValueError("no values")
-    return _pick(sorted(zip(numbers, counts, strict=True)), share * (total - 1), low, high)
+    return _pick(classes, share * (total - 1), low, high)
 
 
-def _pick(ordered: list[tuple[int, int]], rank: float, low: float, high: float) -> float:
-    """Return the value at `rank` of classes in order; a class may stand there more than once."""
-    place = bisect_right(list(accumulate(count for _, count in ordered)), rank)
-    return min(high, max(low, value_of(ordered[min(place, len(ordered) - 1)][0])))
+def _pick(classes: dict[int, int], rank: float, low: float, high: float) -> float:
+    numbers = sorted(classes)
+    place = bisect_right(list(accumulate(map(classes.__getitem__, numbers))), rank)
+    return min(high, max(low, value_of(numbers[min(place, len(numbers) - 1)])))
 
 
 def unpacked(data: bytes) -> dict[int, int]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from monitoring.api import metrics
+from monitoring.api import metrics, scrape
 
 urlpatterns = [
+    path("metrics", scrape.Scrape.as_view()),
     path("metrics/performance", metrics.Performance.as_view()),
     path("metrics/custom", metrics.Custom.as_view()),
     path("metrics/batch", metrics.Batch.as_view()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitoring.models.counter import Counter, MeasuredRun
 from monitoring.models.series import Due, Rollup, Sample, Series
 
-__all__ = ["Due", "Rollup", "Sample", "Series"]
+__all__ = ["Counter", "Due", "MeasuredRun", "Rollup", "Sample", "Series"]
