@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts.views import sign_in
+from accounts.views import account, sign_in
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
+    path("account/", account.Account.as_view(), name="account"),
+    path("account/name/", account.AccountName.as_view(), name="account-name"),
+    path("account/email/", account.AccountEmail.as_view(), name="account-email"),
+    path("account/password/", account.AccountPassword.as_view(), name="account-password"),
+    path("account/sessions/end/", account.SessionsEnd.as_view(), name="account-sessions-end"),
+    path("account/sessions/<uuid:uid>/end/", account.SessionEnd.as_view(), name="account-session-end"),
 ]

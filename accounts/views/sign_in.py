@@ -15,6 +15,7 @@ from accounts.authentication import LockedOut, session_of
 from accounts.forms import SignInForm
 from accounts.models import User
 from accounts.throttles import count_login
+from accounts.views import limits
 
 
 class SignIn(LoginView):
@@ -32,9 +33,8 @@ class SignIn(LoginView):
         return super().post(request, *args, **kwargs)
 
     def _wait(self, request: HttpRequest, seconds: int) -> HttpResponse:
-        wait = f"{seconds} seconds" if seconds < 120 else f"{seconds // 60} minutes"
-        refusal = f"Too many tries from here. Try again in {wait}."
-        context = {"form": self.authentication_form(request), "refusal": refusal, "next": self.get_redirect_url()}
+        context = {"form": self.authentication_form(request), "refusal": limits.refusal(seconds)}
+        context["next"] = self.get_redirect_url()
         response = render(request, self.template_name, context, status=429)
         response["Retry-After"] = str(seconds)
         return response
