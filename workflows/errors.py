@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcp_site.core.errors import Conflict
+from mcp_site.core.errors import Conflict, Forbidden
 
 
 class RunNotCancellable(Conflict):
@@ -33,3 +33,15 @@ class NotPaused(Conflict):
     """This run is not paused."""
 
     code = "not_paused"
+
+
+class ApprovalClosed(Conflict):
+    """This approval is not open any more."""
+
+    code = "approval_closed"
+
+
+class SelfApproval(Forbidden):
+    """Who started the run may not decide its approvals."""
+
+    code = "self_approval"

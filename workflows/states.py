@@ -71,5 +71,7 @@ STEP_TERMINAL = frozenset(StepState) - STEP_TRANSITIONS.keys()
 # What the engine itself evaluates, a run's output, is a step too: its kind, its queue, and a key that no user writes.
 CONTROL_KIND = CONTROL_QUEUE = "control"
 CONTROL_KEY = "_output"
+# A step that waits for people: the engine itself asks them.
+APPROVAL_KIND = "approval"
 # The step that the graph's `on_failure` becomes: it has a definition as others have, and a key that is taken.
 HANDLER_KEY = "on_failure"

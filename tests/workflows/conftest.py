@@ -90,7 +90,9 @@ def start(ben: User, prompt: Definition) -> Callable[..., Run]:
     """Return a function that starts a run of a graph whose steps are `echo` unless they say otherwise."""
 
     def begin(*steps: dict[str, Any], inputs: dict[str, Any] | None = None, **root: Any) -> Run:
-        graph = {"steps": [{"definition": "echo", **step} for step in steps], **root}
+        others = ("approval", "workflow")
+        written = [step if any(name in step for name in others) else {"definition": "echo", **step} for step in steps]
+        graph = {"steps": written, **root}
         workflow = services.create_workflow(by=ben, slug=f"flow-{next(_numbers)}", name="Flow", graph=graph)
         return services.start_run(workflow=workflow, inputs=inputs or {}, by=ben)
 

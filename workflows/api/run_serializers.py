@@ -136,8 +136,16 @@ class StepSerializer(serializers.ModelSerializer[StepRun]):
 
     @extend_schema_field({"type": ["string", "null"]})
     def get_waiting_for(self, step: StepRun) -> str | None:
-        """Return what it waits for: `items`, `retry`, `worker`, or null."""
-        return {"waiting": "items", "retrying": "retry", "ready": "worker"}.get(step.state)
+        """Return what it waits for: `items`, `approval`, `child_run`, `retry`, `slot`, `worker`, or null."""
+        reasons = {
+            "mapped": "items",
+            "awaiting_approval": "approval",
+            "child_run": "child_run",
+            "awaiting_slot": "slot",
+        }
+        if step.state in ("waiting", "ready") and step.reason in reasons:
+            return reasons[step.reason]
+        return {"retrying": "retry", "ready": "worker"}.get(step.state)
 
     @extend_schema_field({"type": ["object", "null"]})
     def get_items(self, step: StepRun) -> dict[str, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
@@ -26,7 +27,7 @@ from mcp_site.core.errors import AppError
 from mcp_site.core.masking import Masker
 from mcp_site.core.schemas import problems_of_value
 from workflows import artifacts
-from workflows.engine import transitions
+from workflows.engine import approvals, transitions
 from workflows.engine.holds import Hold
 from workflows.engine.inputs import Scope, UncleanValue, encode, scope_for
 from workflows.engine.plans import Prepared, RunInfo, load
@@ -71,11 +72,13 @@ def carry_out(hold: Hold, worker: str) -> End | None:
 
 def _attempt(info: RunInfo, step: PlannedStep, hold: Hold, worker: str) -> End | None:
     taken = hold.taken
-    scope = scope_for(info, taken, step.inputs, step.when, step.for_each)
+    scope = scope_for(info, taken, step.inputs, step.when, step.for_each, step.message)
     if step.when is not None and taken.index is None and not _is_true(step.when.evaluate(scope)):
         return End(taken.run, taken.n, taken.attempt, "skipped", reason="condition_false")
     if step.for_each is not None and taken.index is None:
         return _expand(step, scope, hold, worker)
+    if step.approval is not None:
+        return _ask(step, scope, hold, worker)
     given = step.inputs.evaluate(scope)
     if step.definition is None:
         text, ref = encode(given)
@@ -106,6 +109,16 @@ def _expand(step: PlannedStep, scope: Scope, hold: Hold, worker: str) -> End | N
     raw = _item_texts(items)
     allowed = allowed_of(step.allow_failed, len(items))
     if transitions.expand(taken, worker, raw, step.max_parallel or DEFAULT_PARALLEL, allowed):
+        return None
+    return _stopped(hold)
+
+
+def _ask(step: PlannedStep, scope: Scope, hold: Hold, worker: str) -> End | None:
+    assert step.approval is not None  # noqa: S101  the caller looked
+    assert step.message is not None  # noqa: S101
+    message = step.message.evaluate(scope)
+    text = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
+    if approvals.ask(hold.taken, worker, step.approval, text[:MAX_MESSAGE]):
         return None
     return _stopped(hold)
 

@@ -19,7 +19,7 @@ from workflows.engine.plans import Prepared, plan_of_version, prepared
 from workflows.errors import PartUnavailable
 from workflows.graph import Graph, Plan, PlannedStep, compile_plan, one_step
 from workflows.models import Run, TriggerKind, WorkflowVersion
-from workflows.states import CONTROL_KIND, CONTROL_QUEUE
+from workflows.states import APPROVAL_KIND, CONTROL_KIND, CONTROL_QUEUE
 
 
 def with_defaults(schema: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,8 @@ def _row(step: PlannedStep, definition: Prepared | None, priority: int) -> dict[
         "fail_fast": step.fail_fast,
     }
     if definition is None:
-        return row | {"kind": CONTROL_KIND, "queue": CONTROL_QUEUE, "short": True, "on_lost": "retry"}
+        kind = APPROVAL_KIND if step.approval is not None else CONTROL_KIND
+        return row | {"kind": kind, "queue": CONTROL_QUEUE, "short": True, "on_lost": "retry"}
     safe = definition.kind.is_idempotent(definition.config)
     return row | {
         "kind": definition.kind.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from workflows import executors
-from workflows.engine import transitions
+from workflows.engine import approvals, transitions
 
 # A queue that nobody serves is rung for ever less often: its bells stay with the broker until somebody does.
 SHORTEST, LONGEST = 2.0, 60.0
@@ -35,10 +35,11 @@ _patience = Patience()
 
 
 def sweep() -> float | None:
-    """Take back what lost workers held, wake what is due, ring for what nobody took.
+    """Take back what lost workers held, end and wake what is due, ring for what nobody took.
 
     Returns the seconds to the next wake-up that is known of.
     """
     due, late = transitions.sweep()
+    approvals.sweep()
     executors.get("celery").ring(_patience.due(late, time.monotonic()))
     return due

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from workflows import events, executors
 from workflows.engine import store
+from workflows.models import StepRun
 from workflows.signals import run_finished
 from workflows.states import RUN_TERMINAL
 
@@ -134,6 +135,33 @@ def expand(taken: Taken, worker: str, items: str, parallel: int, allowed: int = 
     return bool(answer["accepted"])
 
 
+def wait(taken: Taken, worker: str, reason: str, wake: float | None, data: Mapping[str, Any]) -> bool:
+    """Let a step wait without a worker, for `wake` seconds at most. False: it was taken away, or is being cancelled."""
+    answer = store.wait(taken.run, taken.n, taken.attempt, worker, reason, wake, json.dumps(data))
+    _after_commit(taken.run, answer["events"], None)
+    return bool(answer["accepted"])
+
+
+def lock(run: int) -> None:
+    """Wait for a run and keep it to the end of the transaction: what is read after this is how it stands."""
+    store.lock(run)
+
+
+def end_waiting(
+    step: StepRun,
+    state: str,
+    reason: str,
+    *,
+    output: str | None = None,
+    ref: str | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> None:
+    """End a step that was seen waiting under its run's lock (`lock`). `output` is JSON text."""
+    end = End(step.run_id, step.n, step.attempt, state, reason, output, ref, error, was="waiting")
+    answer = store.end(step.run_id, f"[{end.as_json()}]")
+    _after_commit(step.run_id, answer["events"], answer["ring"])
+
+
 def pause(run: int, reason: str) -> bool:
     """Have nothing more of a run claimed; `reason` says in words who wants that. False: it is not going on."""
     answer = store.pause(run, reason)
@@ -174,9 +202,18 @@ def heartbeat(worker: str, lease: float, held: Sequence[tuple[int, int]]) -> dic
 
 def note(taken: Taken, kind: str, data: Mapping[str, Any]) -> None:
     """Add a numbered event that changes no state, such as `step.progress`."""
-    answer = store.note(taken.run, kind, taken.n, taken.key, taken.index, taken.attempt, json.dumps(data))
+    _note(taken.run, kind, taken.n, taken.key, taken.index, taken.attempt, data)
+
+
+def note_of_step(step: StepRun, kind: str, data: Mapping[str, Any]) -> None:
+    """Add a numbered event to a step that no worker holds."""
+    _note(step.run_id, kind, step.n, step.key, step.index, step.attempt, data)
+
+
+def _note(run: int, kind: str, n: int, key: str, index: int | None, attempt: int, data: Mapping[str, Any]) -> None:
+    answer = store.note(run, kind, n, key, index, attempt, json.dumps(data))
     if answer["event"] is not None:
-        _after_commit(taken.run, [answer["event"]], None)
+        _after_commit(run, [answer["event"]], None)
 
 
 def keep_partitions() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from workflows.graph.check import Facts, Part, check, references
-from workflows.graph.document import Graph, Handler, Retry, Step, allowed_of, json_schema
+from workflows.graph.check import Facts, Part, check, people, references
+from workflows.graph.document import Approval, Graph, Handler, Retry, Step, allowed_of, json_schema
 from workflows.graph.plan import Plan, PlannedStep, compile_plan, one_step
 
 __all__ = [
+    "Approval",
     "Facts",
     "Graph",
     "Handler",
@@ -20,5 +21,6 @@ __all__ = [
     "compile_plan",
     "json_schema",
     "one_step",
+    "people",
     "references",
 ]

@@ -10,9 +10,14 @@ from mcp_site.core.errors import Problem
 from mcp_site.core.ids import Reference
 from mcp_site.core.schemas import problems_of_schema, problems_of_value
 from workflows.expressions import Template
-from workflows.graph.document import Graph, Handler, Step, parse
-from workflows.graph.plan import ancestors, edges, find_cycle
+from workflows.graph.document import NOTHING_TO_DO, WORK, Approval, Graph, Handler, Step, parse
+from workflows.graph.plan import ancestors, edges, find_cycle, reads_of
 from workflows.states import HANDLER_KEY
+
+# Seconds between two reminders, at the least.
+MIN_REMIND = 1.0
+# What only a step that carries out a definition may say.
+OF_DEFINITIONS = frozenset({"inputs", "connection", "retry", "queue", "on_lost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +30,28 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What exists, as far as the author may use it: definitions by reference text, connections by slug."""
+    """What exists, as far as the author may use it: definitions by reference text, connections by slug, e-mails."""
 
     definitions: Mapping[str, Part] = field(default_factory=dict)
     connections: frozenset[str] = frozenset()
+    people: frozenset[str] = frozenset()
+
+
+def _objects(document: Any) -> list[dict[str, Any]]:
+    steps = document.get("steps") if isinstance(document, dict) else None
+    return [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+
+
+def people(document: Any) -> set[str]:
+    """Return the e-mails of those whom approvals of a document name, well formed or not."""
+    asked = [step["approval"] for step in _objects(document) if isinstance(step.get("approval"), dict)]
+    lists = [one["users"] for one in asked if isinstance(one.get("users"), list)]
+    return {email.lower() for emails in lists for email in emails if isinstance(email, str)}
 
 
 def references(document: Any) -> tuple[set[str], set[str]]:
     """Return the definition references and connection slugs that a document names, well formed or not."""
-    steps = document.get("steps") if isinstance(document, dict) else None
-    found = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    found = _objects(document)
     if isinstance(document, dict) and isinstance(document.get("on_failure"), dict):
         found.append(document["on_failure"])
     definitions = {step["definition"] for step in found if isinstance(step.get("definition"), str)}
@@ -85,6 +102,7 @@ def _step(step: Step, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Pr
             yield Problem(f"needs.{place}", "unknown_step", f"there is no step `{needed}`")
         elif needed == step.key:
             yield Problem(f"needs.{place}", "cycle", "a step can't need itself")
+    yield from _does_one_thing(step)
     mapped = step.for_each is not None
     inputs = Template(step.inputs)
     yield from _inputs(step, inputs, graph, keys, mapped=mapped, own=step.key)
@@ -93,7 +111,36 @@ def _step(step: Step, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Pr
     if isinstance(step.for_each, str) and "${{" not in step.for_each:
         yield Problem("for_each", "invalid", "write an expression that gives a list, or a list")
     yield from _connection(step, facts)
+    if step.approval is not None:
+        yield from (problem.under("approval") for problem in _approval(step, step.approval, graph, keys, facts))
     yield from _definition(step, inputs, facts)
+
+
+def _does_one_thing(step: Step) -> Iterator[Problem]:
+    given = [name for name in sorted(WORK, reverse=True) if getattr(step, name) is not None]
+    if not given:
+        yield Problem("definition", "required", NOTHING_TO_DO)
+    for name in given[1:]:
+        yield Problem(name, "invalid", f"a step has exactly one of {' and '.join(given)}")
+    if step.approval is not None:
+        for name in OF_DEFINITIONS & step.model_fields_set:
+            yield Problem(name, "invalid", "goes with a definition, not with an approval")
+
+
+def _approval(step: Step, asked: Approval, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Problem]:
+    mapped = step.for_each is not None
+    yield from _template(Template(asked.message), graph, keys, "message", mapped=mapped, own=step.key)
+    if asked.form is not None:
+        yield from (problem.under("form") for problem in problems_of_schema(asked.form))
+        if asked.form.get("type", "object") != "object":
+            yield Problem("form.type", "invalid", "what is filled in is an object")
+    for place, email in enumerate(asked.users):
+        if email.lower() not in facts.people:
+            yield Problem(f"users.{place}", "unknown_user", "there is no active person with this e-mail address")
+    if asked.users and not asked.roles and asked.required > len({email.lower() for email in asked.users}):
+        yield Problem("required", "invalid", "more people must approve than may decide")
+    if asked.remind is not None and asked.remind < MIN_REMIND:
+        yield Problem("remind", "invalid", f"at least {MIN_REMIND:g} seconds")
 
 
 def _handler(handler: Handler, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Problem]:
@@ -126,6 +173,8 @@ def _connection(step: Step | Handler, facts: Facts) -> Iterator[Problem]:
 
 
 def _definition(step: Step | Handler, inputs: Template, facts: Facts) -> Iterator[Problem]:
+    if step.definition is None:
+        return
     try:
         Reference.parse(step.definition)
     except ValueError as exc:
@@ -188,6 +237,6 @@ def _shape(graph: Graph) -> Iterator[Problem]:
         return
     reach = ancestors(parents)
     for index, step in enumerate(graph.steps):
-        for key in sorted(Template([step.inputs, step.when, step.for_each]).steps):
+        for key in sorted(reads_of(step)):
             if key in parents and key != step.key and key not in reach[step.key]:
                 yield Problem(f"steps.{index}", "not_upstream", f"`{key}` does not run before this step")

@@ -84,6 +84,24 @@ def allowed_of(allowance: str | None, total: int) -> int:
     return int(share) if share == allowance else int(float(share) * total / 100)
 
 
+class Approval(_Strict):
+    """A step that waits for people: who may decide, how many must agree, and what they are asked for."""
+
+    message: str = Field("", max_length=4000)
+    # Who may decide: people of these roles who see the run, and these people (by e-mail), whatever they see.
+    # With neither, whoever may run the workflow.
+    roles: list[Literal["Viewer", "Editor", "Admin"]] = Field(default_factory=list, max_length=3)
+    users: list[str] = Field(default_factory=list, max_length=50)
+    required: int = Field(1, ge=1, le=20)
+    # Whether who started the run may decide too.
+    allow_self: bool = False
+    # A JSON Schema of an object that who approves fills in.
+    form: dict[str, Any] | None = None
+    timeout: Duration | None = None
+    on_timeout: Literal["reject", "approve", "fail"] = "reject"
+    remind: Duration | None = None
+
+
 class Handler(_Strict):
     """What runs when everything else has ended and the run is going to fail."""
 
@@ -96,10 +114,11 @@ class Handler(_Strict):
 
 
 class Step(_Strict):
-    """One node of the graph: a definition with its inputs and the rules of when and how it runs."""
+    """One node of the graph: what it does, with its inputs, and the rules of when and how it runs."""
 
     key: Key
-    definition: str
+    definition: str | None = None
+    approval: Approval | None = None
     name: str = Field("", max_length=200)
     # An object, or one expression that gives an object (`${{ inputs }}` passes the run's own on).
     inputs: dict[str, Any] | str = Field(default_factory=dict)
@@ -116,6 +135,11 @@ class Step(_Strict):
     timeout: Timeout = Timeout()
     queue: str | None = Field(None, pattern=r"^[a-z][a-z0-9_-]{0,62}$")
     on_lost: Literal["retry", "fail"] | None = None
+
+    @property
+    def reference(self) -> str:
+        """Return what the step carries out, in a word: a reference, or `approval`."""
+        return self.definition or "approval"
 
     @model_validator(mode="after")
     def _some_need_a_map(self) -> Step:
@@ -136,8 +160,11 @@ class Graph(_Strict):
     timeout: Duration | None = None
 
 
+# What a step may do: exactly one of these.
+WORK = frozenset({"definition", "approval"})
+NOTHING_TO_DO = "a step has a definition or an approval"
 # Names of the graph document that this version of the panel does not carry out yet: refused by name, never ignored.
-_LATER_STEP = {"workflow", "approval"}
+_LATER_STEP = {"workflow"}
 _LATER_ROOT = {"concurrency"}
 
 _MESSAGES = {
@@ -171,6 +198,16 @@ def _problem(error: Any) -> Problem:
     return replace(plain, detail=detail)
 
 
+def _without_work(document: dict[str, Any]) -> list[Problem]:
+    """Name the steps that do nothing, where the shape of something else kept them from being looked at."""
+    steps = document.get("steps")
+    return [
+        Problem(f"steps.{place}.definition", "required", NOTHING_TO_DO)
+        for place, step in enumerate(steps if isinstance(steps, list) else [])
+        if isinstance(step, dict) and not step.keys() & WORK
+    ]
+
+
 def parse(document: Any) -> tuple[Graph | None, list[Problem]]:
     """Read a document into a Graph, or say everything that is wrong with its shape."""
     if not isinstance(document, dict):
@@ -179,7 +216,7 @@ def parse(document: Any) -> tuple[Graph | None, list[Problem]]:
         return Graph.model_validate(document), []
     except ValidationError as exc:
         errors = exc.errors(include_input=False, include_url=False, include_context=False)
-        return None, list(dict.fromkeys(_problem(error) for error in errors))
+        return None, list(dict.fromkeys([*map(_problem, errors), *_without_work(document)]))
 
 
 def json_schema() -> dict[str, Any]:

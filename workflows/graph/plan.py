@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workflows.expressions import Template
-from workflows.graph.document import Graph, Handler, Retry, Step, Timeout
+from workflows.graph.document import Approval, Graph, Handler, Retry, Step, Timeout
 from workflows.states import CONTROL_KEY, HANDLER_KEY, JoinRule
 
 _NO_CLOCKS = Timeout()
@@ -36,6 +36,8 @@ class PlannedStep:
     queue: str | None = None
     connection: str | None = None
     on_lost: str | None = None
+    approval: Approval | None = None
+    message: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,10 @@ class Plan:
         return next(step.n for step in self.steps if step.key == key)
 
 
-def _reads(step: Step) -> frozenset[str]:
-    return Template([step.inputs, step.when, step.for_each]).steps - {step.key}
+def reads_of(step: Step) -> frozenset[str]:
+    """Return the keys of the steps that a step's expressions read."""
+    message = step.approval.message if step.approval is not None else ""
+    return Template([step.inputs, step.when, step.for_each, message]).steps - {step.key}
 
 
 def ancestors(parents: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
@@ -102,7 +106,7 @@ def edges(graph: Graph) -> dict[str, frozenset[str]]:
     """
     keys = {step.key for step in graph.steps}
     needs = {step.key: frozenset(step.needs) & keys for step in graph.steps}
-    full = {step.key: (needs[step.key] | _reads(step)) & keys - {step.key} for step in graph.steps}
+    full = {step.key: (needs[step.key] | reads_of(step)) & keys - {step.key} for step in graph.steps}
     if find_cycle(full):
         return full
     before = ancestors(full)
@@ -154,7 +158,7 @@ def _planned(step: Step, parents: frozenset[str], children: list[int], positions
         definition=step.definition,
         deps=tuple(sorted(positions[parent] for parent in parents)),
         succ=tuple(children),
-        reads=tuple(sorted(positions[key] for key in _reads(step))),
+        reads=tuple(sorted(positions[key] for key in reads_of(step))),
         sink=False,
         join_rule=step.join,
         inputs=Template(step.inputs),
@@ -168,6 +172,8 @@ def _planned(step: Step, parents: frozenset[str], children: list[int], positions
         queue=step.queue,
         connection=step.connection,
         on_lost=step.on_lost,
+        approval=step.approval,
+        message=Template(step.approval.message) if step.approval is not None else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workflows.models.approval import Approval, ApprovalState, Decision, Verdict
 from workflows.models.artifact import Artifact
 from workflows.models.attempt import Attempt
 from workflows.models.event import Event
@@ -14,8 +15,11 @@ from workflows.models.step_run import StepRun
 from workflows.models.workflow import Workflow, WorkflowAlias, WorkflowVersion
 
 __all__ = [
+    "Approval",
+    "ApprovalState",
     "Artifact",
     "Attempt",
+    "Decision",
     "Event",
     "Firing",
     "KeptAnswer",
@@ -29,6 +33,7 @@ __all__ = [
     "SlotPolicy",
     "StepRun",
     "TriggerKind",
+    "Verdict",
     "Workflow",
     "WorkflowAlias",
     "WorkflowVersion",

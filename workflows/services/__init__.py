@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workflows.services.approvals import decide, may_decide
 from workflows.services.control import cancel_run, may_control, pause_run, resume_run
 from workflows.services.graphs import (
     archive_workflow,
@@ -21,9 +22,11 @@ __all__ = [
     "archive_workflow",
     "cancel_run",
     "create_workflow",
+    "decide",
     "delete_alias",
     "get_version",
     "may_control",
+    "may_decide",
     "move_alias",
     "pause_run",
     "problems_of_graph",

@@ -16,14 +16,14 @@ from mcp_site.core import clock, uses
 from mcp_site.core.documents import canonical, load_yaml
 from mcp_site.core.errors import Forbidden, NotFound, Problem, Rejected, reject_if
 from mcp_site.core.ids import Reference
-from workflows.graph import Facts, Part, check, references
+from workflows.graph import Facts, Part, check, people, references
 from workflows.models import Workflow, WorkflowAlias, WorkflowVersion
 
 MAX_GRAPH_BYTES = 1024 * 1024
 
 
 def _gather(by: User, document: Any) -> Facts:
-    """Read what exists and may be used by `by`, of what the document names. Two queries, whatever its size."""
+    """Read what exists and may be used by `by`, of what the document names. A few queries, whatever its size."""
     named, slugs = references(document)
     parsed = {}
     for text in named:
@@ -39,7 +39,9 @@ def _gather(by: User, document: Any) -> Facts:
     }
     connections = Connection.objects.visible_to(by).active().filter(slug__in=slugs) if slugs else ()
     usable = frozenset(one.slug for one in connections if access.can(by, "connection.use", one))
-    return Facts(parts, usable)
+    named_people = people(document)
+    known = User.objects.filter(is_active=True, email__in=named_people) if named_people else ()
+    return Facts(parts, usable, frozenset(one.email.lower() for one in known))
 
 
 def read_graph(graph: Any) -> Any:

@@ -13,7 +13,7 @@ from mcp_site.core import clock
 from workflows.graph import Graph, compile_plan
 from workflows.graph.layout import BOX_HEIGHT, BOX_WIDTH, Drawing, Node, layout
 from workflows.models import Attempt, Run, StepRun
-from workflows.states import CONTROL_KEY, HANDLER_KEY
+from workflows.states import APPROVAL_KIND, CONTROL_KEY, HANDLER_KEY
 
 # What fits into a box at its two type sizes.
 LABEL_LENGTH, SUB_LENGTH = 13, 18
@@ -131,8 +131,8 @@ def picture_of_graph(document: Mapping[str, Any], kinds: Mapping[str, str]) -> P
         extras += ["conditional"] if step.when is not None else []
         boxes[step.key] = {
             "label": step.name or step.key,
-            "sub": ", ".join([step.definition, *extras]),
-            "kind": kinds.get(step.definition, ""),
+            "sub": ", ".join([step.reference, *extras]),
+            "kind": kinds.get(step.definition or "", "" if step.definition else APPROVAL_KIND),
         }
     if graph.on_failure is not None:
         reference = graph.on_failure.definition
@@ -158,7 +158,9 @@ def note_of(step: StepRun, progress: Mapping[str, Any] | None, now: datetime) ->
             left = max(0, round((step.wake_at - now).total_seconds())) if step.wake_at else 0
             return f"try {step.attempt + 1} in {left} s"
         case "ready":
-            return "waits for a worker"
+            return "waits for a slot" if step.reason == "awaiting_slot" else "waits for a worker"
+        case "waiting":
+            return "waits for a decision" if step.kind == APPROVAL_KIND else "waits"
         case "failed" | "crashed" | "timed_out":
             error = step.error if isinstance(step.error, dict) else {}
             return str(error.get("message") or word(step.reason or step.state).lower())

@@ -17,9 +17,10 @@ from accounts.mixins import PageView
 from mcp_site.core import clock
 from workflows import outputs, services, stats
 from workflows.forms import RunFilterForm
-from workflows.models import Artifact, LogChunk, Run, StepRun
-from workflows.states import HANDLER_KEY, RUN_TERMINAL
+from workflows.models import Approval, Artifact, LogChunk, Run, StepRun
+from workflows.states import APPROVAL_KIND, HANDLER_KEY, RUN_TERMINAL
 from workflows.views import drawing
+from workflows.views.approvals import Question, question_of
 
 PAGE_SIZE = 50
 LOG_CHUNKS = 400
@@ -109,7 +110,7 @@ class _OfRun(PageView):
     def definitions(self) -> dict[str, str]:
         """Return, by step, the definition and the version that it was pinned to."""
         document = self.run.document()
-        found = {step["key"]: step["definition"] for step in document.get("steps", [])}
+        found = {step["key"]: step.get("definition", APPROVAL_KIND) for step in document.get("steps", [])}
         if handler := document.get("on_failure"):
             found[HANDLER_KEY] = handler["definition"]
         for key, text in found.items():
@@ -196,9 +197,17 @@ class _OfRun(PageView):
             "output": output,
             "elsewhere": elsewhere,
             "tries": outputs.tries_of_step(found),
+            "question": self._question(found),
             # What went wrong first: of thousands of items those are the ones to look at.
             "items": list(_bad_first(items)[:MAX_ITEMS]) if found.first_item is not None else [],
         }
+
+    def _question(self, step: StepRun) -> Question | None:
+        """Return what an approval step asks of people."""
+        if step.kind != APPROVAL_KIND:
+            return None
+        approval = Approval.objects.for_api().filter(step=step).first()
+        return question_of(approval, self.person) if approval is not None else None
 
 
 def _bad_first(items: QuerySet[StepRun]) -> QuerySet[StepRun]:
