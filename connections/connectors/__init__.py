@@ -26,6 +26,8 @@ CONNECTORS: Registry[Connector] = Registry(
         "postgresql": "connections.connectors.postgresql:PostgreSQL",
         "mysql": "connections.connectors.mysql:MySQL",
         "sqlite": "connections.connectors.sqlite:SQLite",
+        "duckdb": "connections.connectors.duckdb:DuckDB",
+        "redis": "connections.connectors.redis:Redis",
         "openai": "connections.connectors.openai:OpenAI",
         "secret": "connections.connectors.secret:Secret",
     },

@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from connections.connectors.base import ConnectorFailed
+from pydantic import Field, field_validator
+
+from connections.connectors.base import Config, ConnectorFailed
 
 _roots: list[Path] = []
+
+
+class FileConfig(Config):
+    """Which file."""
+
+    path: str = Field(min_length=1, max_length=1024, description="Absolute path of a file under an allowed folder.")
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        if not path.startswith("/") or "\x00" in path:
+            raise ValueError("an absolute path")
+        return path
 
 
 def allow_files_under(roots: Iterable[Path]) -> None:

@@ -8,11 +8,23 @@ from connections.connectors.base import Config, Query
 from connections.connectors.tls import Tls
 
 
-class ServerConfig(Config):
-    """Where the server is and who logs in."""
+class HostConfig(Config):
+    """Where the server is."""
 
     host: str = Field(min_length=1, max_length=253, description="A name or an address, not a socket.")
     port: int = Field(ge=1, le=65535)
+
+    @field_validator("host")
+    @classmethod
+    def _plain_host(cls, host: str) -> str:
+        if any(character in host for character in "/,@ \t\r\n"):
+            raise ValueError("one host name or address, without scheme, user or path")
+        return host
+
+
+class ServerConfig(HostConfig):
+    """Where the server is and who logs in."""
+
     database: str = Field(min_length=1, max_length=63)
     user: str = Field(min_length=1, max_length=63)
     password: str = Field(default="", max_length=1024, repr=False, json_schema_extra={"secret": True})
@@ -21,13 +33,6 @@ class ServerConfig(Config):
     statement_timeout: int = Field(
         default=0, ge=0, le=86_400, description="Seconds that any statement may run here; 0 is no limit of its own."
     )
-
-    @field_validator("host")
-    @classmethod
-    def _plain_host(cls, host: str) -> str:
-        if any(character in host for character in "/,@ \t\r\n"):
-            raise ValueError("one host name or address, without scheme, user or path")
-        return host
 
     def seconds_for(self, query: Query) -> float:
         """Return how long the query may run: the shorter of its own time and the connection's."""

@@ -10,11 +10,9 @@ from time import monotonic
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import Field, field_validator
-
 from connections.connectors import base, statements
 from connections.connectors.base import ConnectorFailed, Query, Result, Table, TestResult
-from connections.connectors.files import allowed_file
+from connections.connectors.files import FileConfig, allowed_file
 from connections.connectors.phases import Stopped, Trial
 from connections.connectors.sqlite_catalog import scan
 from connections.connectors.values import json_value, size_of
@@ -32,17 +30,8 @@ _BATCH = 200
 _BUSY_SECONDS = 5.0
 
 
-class SQLiteConfig(base.Config):
+class SQLiteConfig(FileConfig):
     """Which file."""
-
-    path: str = Field(min_length=1, max_length=1024, description="Absolute path of a file under an allowed folder.")
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: str) -> str:
-        if not path.startswith("/") or "\x00" in path:
-            raise ValueError("an absolute path")
-        return path
 
 
 class SQLite(base.Connector):
