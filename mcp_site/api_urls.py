@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("connections.api.urls")),
     path("", include("definitions.api.urls")),
     path("", include("workflows.api.urls")),
+    path("", include("workflows.api.hook_urls")),
 ]
 
 

@@ -149,7 +149,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Redis or Valkey: broker, cache, live events ------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="") or _RUN.get("redis", "redis://127.0.0.1:6379/0")
 REDIS_PREFIX = env.str("REDIS_PREFIX", default="mcp")
-CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": REDIS_PREFIX}}
+_cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": REDIS_PREFIX}
+# `login` counts wrong passwords; while Redis is away, people still sign in.
+CACHES = {"default": _cache, "login": {**_cache, "OPTIONS": {"IGNORE_EXCEPTIONS": True}}}
 
 # Celery: a bell, not a ledger (docs/decisions/0002) ------------------------------------------------------------
 _unix = REDIS_URL.startswith("unix://")
@@ -204,7 +206,7 @@ AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME, AXES_RESET_ON_SUCCESS = 20, timedelta(min
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 # The sign-in says it in its own words (accounts/services/sign_in.py), so the middleware is not needed.
 SILENCED_SYSTEM_CHECKS = ["axes.W002"]
-AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
+AXES_CACHE, AXES_HANDLER = "login", "axes.handlers.cache.AxesCacheHandler"
 AXES_CLIENT_IP_CALLABLE = "accounts.throttles.address_of"
 AXES_USERNAME_CALLABLE = "accounts.throttles.username_of"
 AXES_VERBOSE = AXES_ENABLE_ADMIN = AXES_ENABLE_ACCESS_FAILURE_LOG = False
@@ -228,7 +230,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # Requests a minute, by class of route (accounts/throttles.py); each has its RATE_ variable, 0 is no limit. Local: × 10.
 _rates = {"RATE_READ": 1200, "RATE_WRITE": 300, "RATE_RUN": 600, "RATE_QUERY": 60}
-_rates |= {"RATE_LOGIN": 10, "RATE_LOGIN_ADDRESS": 60, "RATE_REGISTER": 10}
+_rates |= {"RATE_LOGIN": 10, "RATE_LOGIN_ADDRESS": 60, "RATE_REGISTER": 10, "RATE_HOOK": 120}
 RATES = {n[5:].lower(): env.int(n, default=d * (10 if MCP_LOCAL else 1)) for n, d in _rates.items()}
 DEFAULT_VISIBILITY = env.str("DEFAULT_VISIBILITY", default="organisation")
 SIMPLE_JWT = {

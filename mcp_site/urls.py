@@ -58,6 +58,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.api.user_urls")),
     path("", include("monitoring.api.health_urls")),
     path("", include("monitoring.api.metrics_urls")),
+    path("", include("workflows.api.hook_urls")),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
     path("redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),

@@ -22,6 +22,8 @@ from workflows.models import (
     Run,
     Schedule,
     StepRun,
+    Trigger,
+    TriggerCall,
     Workflow,
     WorkflowAlias,
     WorkflowVersion,
@@ -175,4 +177,26 @@ class FiringAdmin(ReadOnly):
     list_display = ("schedule", "due_at", "outcome", "run", "detail")
     list_filter = ("outcome",)
     list_select_related = ("schedule", "run")
+    show_full_result_count = False
+
+
+@admin.register(Trigger)
+class TriggerAdmin(ReadOnly):
+    """Triggers are changed through the panel; their token and secret are shown nowhere."""
+
+    list_display = ("workflow", "prefix", "owner", "enabled", "last_called_at")
+    list_filter = ("enabled",)
+    list_select_related = ("workflow", "owner")
+    search_fields = ("workflow__slug", "prefix")
+    exclude = ("secret", "token_digest")
+
+
+@admin.register(TriggerCall)
+class TriggerCallAdmin(ReadOnly):
+    """What became of calls whose signature was right."""
+
+    list_display = ("trigger", "at", "outcome", "run", "detail")
+    list_filter = ("outcome",)
+    list_select_related = ("trigger", "run")
+    exclude = ("signature",)
     show_full_result_count = False

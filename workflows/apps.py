@@ -16,13 +16,16 @@ class WorkflowsConfig(AppConfig):
         from workflows import idempotency, usage
         from workflows.engine import sweeper, transitions
         from workflows.schedules import firing
+        from workflows.services import hooks
 
         ticks.register("workflows.sweep", 2.0, sweeper.sweep)
         ticks.register("workflows.partitions", 300.0, transitions.keep_partitions)
         ticks.register("workflows.schedules", 1.0, firing.fire_due)
         ticks.register("workflows.firings", 3600.0, firing.prune)
+        ticks.register("workflows.trigger_calls", 3600.0, hooks.prune)
         ticks.register("workflows.kept_answers", 600.0, idempotency.prune)
         once.keep_in(idempotency.open_slot)
         uses.register("workflow", usage.schedules_of_workflow)
+        uses.register("workflow", usage.triggers_of_workflow)
         uses.register("definition", usage.workflows_using_definition)
         uses.register("connection", usage.workflows_using_connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from workflows.views import approvals, definitions, runs, schedules, workflows
+from workflows.views import approvals, definitions, runs, schedules, triggers, workflows
 
 urlpatterns: list[URLPattern] = [
     path("workflows/", workflows.WorkflowList.as_view(), name="workflow-list"),
@@ -16,6 +16,11 @@ urlpatterns: list[URLPattern] = [
     path("schedules/<uuid:uid>/", schedules.ScheduleEdit.as_view(), name="schedule-edit"),
     path("schedules/<uuid:uid>/switch/", schedules.ScheduleSwitch.as_view(), name="schedule-switch"),
     path("schedules/<uuid:uid>/delete/", schedules.ScheduleDelete.as_view(), name="schedule-delete"),
+    path("workflows/<slug:slug>/triggers/new/", triggers.TriggerNew.as_view(), name="trigger-new"),
+    path("triggers/<uuid:uid>/", triggers.TriggerDetail.as_view(), name="trigger-detail"),
+    path("triggers/<uuid:uid>/switch/", triggers.TriggerSwitch.as_view(), name="trigger-switch"),
+    path("triggers/<uuid:uid>/rotate/", triggers.TriggerRotate.as_view(), name="trigger-rotate"),
+    path("triggers/<uuid:uid>/delete/", triggers.TriggerDelete.as_view(), name="trigger-delete"),
     path("runs/", runs.RunList.as_view(), name="run-list"),
     path("runs/<uuid:uid>/", runs.RunDetail.as_view(), name="run-detail"),
     path("runs/<uuid:uid>/part/<slug:name>/", runs.RunPart.as_view(), name="run-part"),

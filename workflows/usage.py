@@ -11,7 +11,7 @@ from definitions.models import Definition
 from mcp_site.core.ids import Reference
 from mcp_site.core.uses import Found, Use
 from workflows.graph import references
-from workflows.models import Schedule, Workflow, WorkflowVersion
+from workflows.models import Schedule, Trigger, Workflow, WorkflowVersion
 
 
 def _found(matching: list[Workflow], by: Any) -> Found:
@@ -45,9 +45,17 @@ def workflows_using_connection(pk: int, by: Any) -> Found:
     return _found([v.workflow for v in _newest() if slug in references(v.graph)[1]], by)
 
 
+def _starters(word: str, rows: Any, by: Any) -> Found:
+    seen = rows.visible_to(by)
+    uses = tuple(Use(word, str(row), str(row), row.get_absolute_url()) for row in seen)
+    return Found(uses, rows.count() - len(uses))
+
+
 def schedules_of_workflow(pk: int, by: Any) -> Found:
     """Return the schedules that start a workflow. Who may see it may see them."""
-    rows = Schedule.objects.filter(workflow_id=pk, enabled=True)
-    seen = Schedule.objects.visible_to(by).filter(pk__in=rows.values("pk"))
-    uses = tuple(Use("schedule", str(row), str(row), row.get_absolute_url()) for row in seen)
-    return Found(uses, rows.count() - len(uses))
+    return _starters("schedule", Schedule.objects.filter(workflow_id=pk, enabled=True), by)
+
+
+def triggers_of_workflow(pk: int, by: Any) -> Found:
+    """Return the triggers that start a workflow. Who may see it may see them."""
+    return _starters("trigger", Trigger.objects.filter(workflow_id=pk, enabled=True), by)

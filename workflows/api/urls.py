@@ -6,12 +6,13 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from accounts.api import shares
-from workflows.api import approvals, runs, schedules, workflows
+from workflows.api import approvals, runs, schedules, triggers, workflows
 from workflows.models import Workflow
 
 router = SimpleRouter(trailing_slash=False)
 router.register("workflows", workflows.WorkflowViewSet, basename="workflows-api")
 router.register("schedules", schedules.ScheduleViewSet, basename="schedules-api")
+router.register("triggers", triggers.TriggerViewSet, basename="triggers-api")
 router.register("runs", runs.RunViewSet, basename="runs-api")
 router.register("approvals", approvals.ApprovalViewSet, basename="approvals-api")
 

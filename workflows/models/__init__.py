@@ -12,6 +12,7 @@ from workflows.models.log import LogChunk
 from workflows.models.run import Run, TriggerKind
 from workflows.models.schedule import Firing, Schedule
 from workflows.models.step_run import StepRun
+from workflows.models.trigger import Trigger, TriggerCall
 from workflows.models.workflow import Workflow, WorkflowAlias, WorkflowVersion
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "Slot",
     "SlotPolicy",
     "StepRun",
+    "Trigger",
+    "TriggerCall",
     "TriggerKind",
     "Verdict",
     "Workflow",

@@ -19,7 +19,7 @@ from mcp_site.core.ids import Reference
 from workflows import services, stats
 from workflows.forms import RunForm, WorkflowFilterForm
 from workflows.graph import references
-from workflows.models import Run, Schedule, TriggerKind, Workflow, WorkflowVersion
+from workflows.models import Run, Schedule, Trigger, TriggerKind, Workflow, WorkflowVersion
 from workflows.views import drawing, schedules
 
 PAGE_SIZE = 50
@@ -85,6 +85,8 @@ class _OfWorkflow(PageView):
             "schedules": schedules.rows_of(self.person, Schedule.objects.filter(workflow=workflow).for_api()),
         }
         context["may_schedule"] = context["may_run"] and access.can(self.person, "schedule.edit")
+        context["triggers"] = list(Trigger.objects.filter(workflow=workflow).for_api())
+        context["may_trigger"] = context["may_run"] and access.can(self.person, "trigger.edit")
         if version is not None:
             picture = drawing.picture_of_graph(version.graph, _kinds(version.graph))
             context |= {
