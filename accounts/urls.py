@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts.views import account, sign_in
+from accounts.views import account, keys, sign_in
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -15,4 +15,7 @@ urlpatterns = [
     path("account/password/", account.AccountPassword.as_view(), name="account-password"),
     path("account/sessions/end/", account.SessionsEnd.as_view(), name="account-sessions-end"),
     path("account/sessions/<uuid:uid>/end/", account.SessionEnd.as_view(), name="account-session-end"),
+    path("account/keys/", keys.Keys.as_view(), name="account-keys"),
+    path("account/keys/<uuid:uid>/rotate/", keys.KeyRotate.as_view(), name="account-key-rotate"),
+    path("account/keys/<uuid:uid>/revoke/", keys.KeyRevoke.as_view(), name="account-key-revoke"),
 ]

@@ -59,8 +59,8 @@ class PanelForm(forms.Form):
             path, _, place = problem.path.partition(".")
             name = self.named.get(path, path)
             item = self.item(name, place)
-            text = f"{item}: {problem.detail}" if item else problem.detail
-            self.add_error(name if name in self.fields else None, sentence(text))
+            text = f"“{item}”: {sentence(problem.detail)}" if item else sentence(problem.detail)
+            self.add_error(name if name in self.fields else None, text)
 
     def item(self, name: str, place: str) -> str:
         """Return which item of a list field a problem is about, in words; nothing where it is about the whole."""
