@@ -1,8 +1,9 @@
-"""Outputs of runs and steps wherever they are stored: in the row, in the items' rows, in the artifact store."""
+"""Outputs of runs and steps wherever they are stored: in the row, in another run's, in the items', in the store."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from workflows import artifacts
@@ -19,7 +20,37 @@ def _sized(value: Any) -> Output:
     return None, {"size": len(raw), "sha256": artifacts.store_bytes(raw)}
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an output is: in a row (`ref` None), with the items of a step, or in the artifact store."""
+
+    value: Any
+    ref: str | None
+    run: int
+    n: int
+
+
+def place_of(value: Any, ref: str | None, *, run: int, n: int) -> Place:
+    """Follow an output that is another step's (`step:<id>`, a result taken over) or a child run's (`run:<number>`)."""
+    while ref is not None and ":" in ref:
+        what, _, key = ref.partition(":")
+        if what == "step":
+            row = StepRun.objects.only("run_id", "n", "output", "output_ref").get(pk=int(key))
+            value, ref, run, n = row.output, row.output_ref, row.run_id, row.n
+        else:
+            child = Run.objects.only("output", "output_ref", "output_n").get(pk=int(key))
+            value, ref, run, n = child.output, child.output_ref, child.pk, _n_of(child)
+    return Place(value, ref, run, n)
+
+
+def _n_of(run: Run) -> int:
+    return run.output_n if run.output_n is not None else -1
+
+
 def _output(value: Any, ref: str | None, *, run: int, n: int) -> Output:
+    if ref is not None and ":" in ref:
+        place = place_of(value, ref, run=run, n=n)
+        value, ref, run, n = place.value, place.ref, place.run, place.n
     if ref is None:
         return value, None
     if ref == "items":
@@ -41,7 +72,7 @@ def items_output(run: int, n: int) -> list[Any]:
 
 def output_of_run(run: Run) -> Output:
     """Return a run's output inline up to 1 MiB, else null and {size, sha256} of where it lies."""
-    return _output(run.output, run.output_ref, run=run.pk, n=run.output_n if run.output_n is not None else -1)
+    return _output(run.output, run.output_ref, run=run.pk, n=_n_of(run))
 
 
 def output_of_step(step: StepRun) -> Output:

@@ -29,6 +29,33 @@ class DefinitionRunCreate(Strict):
     version = serializers.CharField(max_length=63, required=False, help_text="number or alias; the newest without it")
 
 
+class RerunBody(Strict):
+    """What to run again: `from` is `start`, `failed`, or the key of a step."""
+
+    inputs = JsonObject(required=False, help_text="the whole object; the run's own without it")
+    versions = serializers.ChoiceField(choices=["same", "newest"], required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add the field whose name is a word of Python."""
+        start = serializers.CharField(max_length=63, source="start", help_text="start, failed, or the key of a step")
+        return {"from": start, **super().get_fields()}
+
+
+class RerunStepSerializer(serializers.Serializer[Any]):
+    """What becomes of one step in a rerun, and why."""
+
+    key = serializers.CharField()
+    action = serializers.ChoiceField(choices=["reuse", "run"])
+    version = serializers.CharField(help_text="definition@version")
+    because = serializers.CharField()
+
+
+class RerunPreviewSerializer(serializers.Serializer[Any]):
+    """What a rerun would do."""
+
+    steps = RerunStepSerializer(many=True)
+
+
 class RunSerializer(serializers.ModelSerializer[Run]):
     """A run in answers. `steps_url` and `events_url` are absolute."""
 
@@ -116,6 +143,7 @@ class StepSerializer(serializers.ModelSerializer[StepRun]):
 
     attempts = serializers.IntegerField(source="attempt", read_only=True)
     waiting_for = serializers.SerializerMethodField()
+    reused_from = serializers.SerializerMethodField()
     items = serializers.SerializerMethodField()
 
     class Meta:
@@ -131,6 +159,7 @@ class StepSerializer(serializers.ModelSerializer[StepRun]):
             "finished_at",
             "error",
             "waiting_for",
+            "reused_from",
             "items",
         )
 
@@ -146,6 +175,13 @@ class StepSerializer(serializers.ModelSerializer[StepRun]):
         if step.state in ("waiting", "ready") and step.reason in reasons:
             return reasons[step.reason]
         return {"retrying": "retry", "ready": "worker"}.get(step.state)
+
+    @extend_schema_field({"type": ["object", "null"]})
+    def get_reused_from(self, step: StepRun) -> dict[str, Any] | None:
+        """Return the run whose result this is: {id, number}; null for a step that ran in this one."""
+        if step.source is None:
+            return None
+        return {"id": str(step.source.run.uid), "number": step.source.run_id}
 
     @extend_schema_field({"type": ["object", "null"]})
     def get_items(self, step: StepRun) -> dict[str, int] | None:

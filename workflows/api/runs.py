@@ -29,6 +29,7 @@ from mcp_site.core.once import PARAMETER, REPLAYED, once
 from workflows import artifacts, events, outputs, services
 from workflows.api import run_serializers as shapes
 from workflows.api.filters import RunFilter
+from workflows.api.run_acts import RunActs, answer_run
 from workflows.api.workflows import read_body
 from workflows.models import Artifact, LogChunk, Run, StepRun, TriggerKind, Workflow
 from workflows.stream import stream
@@ -37,15 +38,6 @@ MAX_WAIT = 60
 _KEY = "[a-z][a-z0-9_]{0,62}"
 # What browsers may show inside the panel; everything else is a download.
 SAFE_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "text/plain", "application/json"})
-
-
-def answer_run(request: Request, run: Run, status: int = 200) -> Response:
-    """Answer one run with its output."""
-    shown = Run.objects.for_api().get(pk=run.pk)
-    context = {"request": request, "output": outputs.output_of_run(shown)}
-    data = shapes.RunDetailSerializer(shown, context=context).data
-    headers = {"Location": f"/api/v1/runs/{run.uid}"} if status == 201 else None
-    return Response(data, status=status, headers=headers)
 
 
 def wait_for(run: Run, seconds: int) -> None:
@@ -136,7 +128,7 @@ class PlainTextRenderer(renderers.BaseRenderer):
         return data.encode() if isinstance(data, str) else renderers.JSONRenderer().render(data)
 
 
-class RunViewSet(mixins.ListModelMixin, StrictQuery):
+class RunViewSet(RunActs, mixins.ListModelMixin, StrictQuery):
     """Runs: newest first."""
 
     area = "runs"
@@ -155,29 +147,11 @@ class RunViewSet(mixins.ListModelMixin, StrictQuery):
         """Answer one run with its output."""
         return answer_run(request, self.get_object())
 
-    @extend_schema(request=None, responses={200: shapes.RunDetailSerializer})
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, uid: UUID) -> Response:
-        """Cancel: nothing new starts, what runs is told to stop."""
-        return answer_run(request, services.cancel_run(run=self.get_object(), by=actor(request)))
-
-    @extend_schema(request=None, responses={200: shapes.RunDetailSerializer})
-    @action(detail=True, methods=["post"])
-    def pause(self, request: Request, uid: UUID) -> Response:
-        """Pause: no step is taken until the run is resumed; what runs goes on to its end."""
-        return answer_run(request, services.pause_run(run=self.get_object(), by=actor(request)))
-
-    @extend_schema(request=None, responses={200: shapes.RunDetailSerializer})
-    @action(detail=True, methods=["post"])
-    def resume(self, request: Request, uid: UUID) -> Response:
-        """Let a paused run go on."""
-        return answer_run(request, services.resume_run(run=self.get_object(), by=actor(request)))
-
     @extend_schema(responses={200: shapes.StepSerializer(many=True)}, filters=False)
     @action(detail=True, methods=["get"], filterset_class=None)
     def steps(self, request: Request, uid: UUID) -> Response:
         """List the steps of the graph and the items of mapped ones, in their order."""
-        steps = StepRun.objects.shown().filter(run=self.get_object()).defer("output", "item").order_by("n")
+        steps = StepRun.objects.shown().filter(run=self.get_object()).for_api().order_by("n")
         low = whole_number(request, "after", -1, 0, 10**9)
         limit = whole_number(request, "limit", 1000, 1, 1000)
         rows = list(steps.filter(n__gt=low)[: limit + 1])
@@ -198,7 +172,7 @@ class RunViewSet(mixins.ListModelMixin, StrictQuery):
         return self._answer_step(key=key, index=int(index))
 
     def _answer_step(self, **where: Any) -> Response:
-        step = get_object_or_404(StepRun.objects.shown(), run=self.get_object(), **where)
+        step = get_object_or_404(StepRun.objects.shown().select_related("source__run"), run=self.get_object(), **where)
         context = {"output": outputs.output_of_step(step), "tries": outputs.tries_of_step(step)}
         return Response(shapes.StepDetailSerializer(step, context=context).data)
 

@@ -46,6 +46,9 @@ def encode(value: Any) -> tuple[str | None, str | None]:
 
 def load(output: Any, ref: str | None, *, run: int, n: int) -> Any:
     """Return an output wherever it is stored. Raises EvaluationFailed where it is too large for expressions."""
+    if ref is not None and ":" in ref:
+        place = outputs.place_of(output, ref, run=run, n=n)
+        output, ref, run, n = place.value, place.ref, place.run, place.n
     if ref is None:
         return output
     if ref == "items":
@@ -118,7 +121,8 @@ class Scope(Mapping[str, Any]):
                 "output": load(row["output"], row["ref"], run=self._taken.run, n=n),
             }
             if step.key in self._items_of:
-                found[step.key]["items"] = _items(self._taken.run, n)
+                place = outputs.place_of(row["output"], row["ref"], run=self._taken.run, n=n)
+                found[step.key]["items"] = _items(place.run, place.n)
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,9 +18,10 @@ from mcp_site.core.schemas import problems_of_value
 from workflows.engine import transitions
 from workflows.engine.plans import Prepared, plan_of_version, prepared
 from workflows.errors import PartUnavailable
-from workflows.graph import Graph, Plan, PlannedStep, compile_plan, one_step
+from workflows.graph import Graph, Plan, PlannedStep, compile_plan, one_step, verdict
+from workflows.graph.reruns import Carried, counts
 from workflows.models import Run, TriggerKind, WorkflowVersion
-from workflows.states import APPROVAL_KIND, CONTROL_KIND, CONTROL_QUEUE
+from workflows.states import APPROVAL_KIND, CONTROL_KIND, CONTROL_QUEUE, StepState
 
 
 def with_defaults(schema: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,6 +39,18 @@ def with_defaults(schema: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -
     return complete
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The version that a step's reference means for the whole run, and the alias by which it was named."""
+
+    version: DefinitionVersion
+    alias: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what stands in the run's row."""
+        return {"version": self.version.pk, "number": self.version.number, "alias": self.alias}
+
+
 def start_workflow(
     *,
     version: WorkflowVersion,
@@ -51,30 +65,44 @@ def start_workflow(
 
     Raises Rejected (the inputs don't fit), PartUnavailable (a definition is archived or gone).
     """
-    complete = with_defaults(version.input_schema, inputs)
+    run = Run(
+        workflow=version.workflow,
+        version=version,
+        inputs=with_defaults(version.input_schema, inputs),
+        started_by=by,
+        trigger_kind=trigger,
+        trigger_id=trigger_id,
+        priority=priority,
+        labels=dict(labels or {}),
+    )
     plan = plan_of_version(version.pk)
-    run = Run(workflow=version.workflow, version=version, inputs=complete, trigger_id=trigger_id)
-    return _start(run, plan, by=by, trigger=trigger, priority=priority, labels=labels or {})
+    return begin(run, plan, pins_of(plan))
 
 
 def start_definition(
     *, version: DefinitionVersion, inputs: Mapping[str, Any], by: User | None, trigger: TriggerKind
 ) -> Run:
     """Start a one-step run of a definition's version. Raises Rejected (the inputs don't fit)."""
-    complete = with_defaults(version.input_schema, inputs)
     graph = one_step(f"{version.definition.slug}@{version.number}")
-    run = Run(definition=version.definition, graph=graph, inputs=complete)
+    run = Run(
+        definition=version.definition,
+        graph=graph,
+        inputs=with_defaults(version.input_schema, inputs),
+        started_by=by,
+        trigger_kind=trigger,
+    )
     plan = compile_plan(Graph.model_validate(graph))
-    return _start(run, plan, by=by, trigger=trigger, priority=5, labels={})
+    return begin(run, plan, pins_of(plan))
 
 
-def _pins(plan: Plan) -> dict[str, tuple[Reference, DefinitionVersion]]:
+def pins_of(plan: Plan) -> dict[str, Pin]:
+    """Return what each step's reference means now. Raises PartUnavailable, naming all that is archived or gone."""
     wanted = {step.key: Reference.parse(step.definition) for step in plan.steps if step.definition is not None}
     found = DefinitionVersion.objects.resolve(set(wanted.values()))
     gone = sorted({str(reference) for reference in wanted.values() if reference not in found})
     if gone:
         raise PartUnavailable(f"These parts are archived or gone: {', '.join(gone)}.")
-    return {key: (reference, found[reference]) for key, reference in wanted.items()}
+    return {key: Pin(found[reference], reference.alias) for key, reference in wanted.items()}
 
 
 def _row(step: PlannedStep, definition: Prepared | None, priority: int) -> dict[str, Any]:
@@ -105,31 +133,40 @@ def _row(step: PlannedStep, definition: Prepared | None, priority: int) -> dict[
 
 
 @transaction.atomic
-def _start(
-    run: Run, plan: Plan, *, by: User | None, trigger: TriggerKind, priority: int, labels: Mapping[str, str]
-) -> Run:
-    pins = _pins(plan)
+def begin(run: Run, plan: Plan, pins: Mapping[str, Pin], carried: Mapping[int, Carried] | None = None) -> Run:
+    """Write a run that says what it is of, its steps and its first events.
+
+    `carried`: ends that steps have from the beginning, by position; not all of them.
+    """
+    ends = carried or {}
     ready: dict[int, Prepared] = {}
-    for _, version in pins.values():
-        if version.pk not in ready:
-            ready[version.pk] = prepared(version)
-    rows = [
-        _row(step, ready[pins[step.key][1].pk] if step.definition is not None else None, priority)
-        for step in plan.steps
-    ]
-    run.pins = {
-        key: {"version": version.pk, "number": version.number, "alias": reference.alias}
-        for key, (reference, version) in pins.items()
-    }
-    run.labels, run.priority, run.trigger_kind, run.started_by = dict(labels), priority, trigger, by
-    run.steps = run.open = len(rows)
-    run.events = 1 + sum(not step.deps for step in plan.steps)
+    for pin in pins.values():
+        if pin.version.pk not in ready:
+            ready[pin.version.pk] = prepared(pin.version)
+    rows = []
+    for step in plan.steps:
+        row = _row(step, ready[pins[step.key].version.pk] if step.definition is not None else None, run.priority)
+        rows.append(row | _beginning(step, ends))
+    run.pins = {key: pin.as_json() for key, pin in pins.items()}
+    run.steps, run.open = len(rows), len(rows) - len(ends)
+    run.events = 1 + sum(row["state"] != StepState.PENDING for row in rows)
     run.output_n = plan.output_n
     if plan.timeout is not None:
         run.deadline_at = Now() + timedelta(seconds=plan.timeout)  # by the database's clock
     run.save(force_insert=True)
     transitions.start(run.pk, rows)
     return run
+
+
+def _beginning(step: PlannedStep, ends: Mapping[int, Carried]) -> dict[str, Any]:
+    """Return the state that a step begins in, and what its join has counted by then."""
+    end = ends.get(step.n)
+    ok, skip = counts(step, ends) if ends else (0, 0)
+    if end is not None:
+        ref = f"step:{end.row}" if end.row is not None else None
+        return {"state": end.state, "reason": end.reason, "source": end.row, "ref": ref, "ok": ok, "skip": skip}
+    is_ready = not step.deps or verdict(step.join_rule, len(step.deps), ok, 0, skip) == "ready"
+    return {"state": StepState.READY if is_ready else StepState.PENDING, "ok": ok, "skip": skip}
 
 
 def refuse_labels(labels: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workflows.graph.check import Facts, Part, check, people, references
 from workflows.graph.document import Approval, Graph, Handler, Retry, Step, allowed_of, json_schema
+from workflows.graph.joins import verdict
 from workflows.graph.plan import Plan, PlannedStep, compile_plan, one_step
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "one_step",
     "people",
     "references",
+    "verdict",
 ]

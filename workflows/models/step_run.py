@@ -17,6 +17,13 @@ class StepRunQuerySet(models.QuerySet["StepRun"]):
         """Leave out the engine's own step that computes the run's output."""
         return self.exclude(key=CONTROL_KEY)
 
+    def for_api(self) -> StepRunQuerySet:
+        """Load what lists show: not the values, but of which run a result is."""
+        heavy = ("graph", "pins", "inputs", "output")
+        return self.select_related("source__run").defer(
+            "output", "item", "source__output", "source__item", *(f"source__run__{name}" for name in heavy)
+        )
+
     def graph_steps(self) -> StepRunQuerySet:
         """Return the steps of the graph, without the items of mapped ones."""
         return self.shown().filter(index__isnull=True)

@@ -16,9 +16,11 @@ from workflows.services.graphs import (
     save_version,
     update_workflow,
 )
+from workflows.services.reruns import Rerun, preview_rerun, rerun_run
 from workflows.services.runs import start_definition_run, start_run
 
 __all__ = [
+    "Rerun",
     "archive_workflow",
     "cancel_run",
     "create_workflow",
@@ -29,8 +31,10 @@ __all__ = [
     "may_decide",
     "move_alias",
     "pause_run",
+    "preview_rerun",
     "problems_of_graph",
     "read_graph",
+    "rerun_run",
     "resume_run",
     "rollback",
     "save_version",

@@ -86,7 +86,9 @@ class _OfRun(PageView):
 
     def find(self, uid: UUID) -> None:
         """Load the run. Raises Http404 for what the person may not see."""
-        found = Run.objects.visible_to(self.person).select_related("workflow", "version", "definition", "started_by")
+        found = Run.objects.visible_to(self.person).select_related(
+            "workflow", "version", "definition", "started_by", "rerun_of"
+        )
         self.run = get_object_or_404(found.defer("output"), uid=uid)
 
     @cached_property

@@ -1,26 +1,23 @@
 -- Start: the run's row is there, with its counts; this writes its steps and first events in one statement. Steps that
--- are given a state are results of another run, and count for what follows them. p_held: the run waits for its slot.
+-- are given an end have it from another run; ok and skip count such parents. p_held: the run waits for its slot.
 create function wf_start_2(p_run bigint, p_steps jsonb, p_held boolean) returns jsonb language plpgsql as $$
 declare
   t timestamptz := clock_timestamp();
   result jsonb;
 begin
   with x as (
-    select *, coalesce(given, case when ok + bad + skip = cardinality(deps) then 'ready' else 'pending' end) as state
-    from (
-      select n, key, kind, queue, short, priority, join_rule, deps, succ, reads, sink, on_lost, queue_timeout, total_timeout,
-        coalesce(fail_fast, false) as fail_fast, coalesce(ok, 0) as ok, coalesce(bad, 0) as bad, coalesce(skip, 0) as skip,
-        state as given, reason, ref, source
-      from jsonb_to_recordset(p_steps) as j(n integer, key text, kind text, queue text, short boolean, priority smallint,
-        join_rule text, deps integer[], succ integer[], reads integer[], sink boolean, on_lost text, queue_timeout float8,
-        total_timeout float8, fail_fast boolean, ok integer, bad integer, skip integer, state text, reason text, ref text, source bigint)) j),
+    select n, key, kind, queue, short, priority, join_rule, deps, succ, reads, sink, on_lost, queue_timeout, total_timeout,
+      coalesce(fail_fast, false) as fail_fast, coalesce(ok, 0) as ok, coalesce(skip, 0) as skip, state, reason, ref, source
+    from jsonb_to_recordset(p_steps) as j(n integer, key text, kind text, queue text, short boolean, priority smallint,
+      join_rule text, deps integer[], succ integer[], reads integer[], sink boolean, on_lost text, queue_timeout float8,
+      total_timeout float8, fail_fast boolean, ok integer, skip integer, state text, reason text, ref text, source bigint)),
   s as (
     insert into workflow_step_executions (run_id, n, key, kind, state, reason, queue, short, priority, limit_id, join_rule, need,
-      ok, bad, skip, succ, deps, reads, sink, on_lost, ready_at, finished_at, queue_timeout, total_timeout, deadline_at,
+      ok, skip, succ, deps, reads, sink, on_lost, ready_at, finished_at, queue_timeout, total_timeout, deadline_at,
       fail_fast, output_ref, source_id)
     select p_run, n, key, kind, state, case when state = 'ready' and p_held then 'awaiting_slot' else reason end, queue, short, priority,
       case when state = 'ready' and p_held then wf_parked_1(0, true) else 0 end, join_rule, cardinality(deps),
-      ok, bad, skip, succ, deps, reads, sink, on_lost, case when state = 'ready' then t end, case when given is not null then t end,
+      ok, skip, succ, deps, reads, sink, on_lost, case when state = 'ready' then t end, case when state in ('succeeded', 'skipped') then t end,
       queue_timeout, total_timeout,
       case when state = 'ready' and total_timeout is not null then t + total_timeout * interval '1 second' end, fail_fast, ref, source
     from x order by n),
@@ -29,7 +26,7 @@ begin
       case when p_held then jsonb_build_object('reason', 'awaiting_slot') end as data
     union all
     select 1 + row_number() over (order by n), 'step.' || state, n, key, jsonb_build_object('reason', reason)
-    from x where given is not null or state = 'ready'),
+    from x where state <> 'pending'),
   e as (
     insert into workflow_events (run_id, number, at, kind, n, step, data)
     select p_run, number, t, kind, n, step, case when data is distinct from '{"reason": null}' then data end from v
