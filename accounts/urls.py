@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts.views import account, keys, sign_in
+from accounts.views import account, keys, registration, sign_in
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
+    path("register/", registration.Register.as_view(), name="register"),
+    path("password/forgot/", registration.Forgot.as_view(), name="password-forgot"),
+    path("password/reset/", registration.Reset.as_view(), name="password-reset"),
     path("account/", account.Account.as_view(), name="account"),
     path("account/name/", account.AccountName.as_view(), name="account-name"),
     path("account/email/", account.AccountEmail.as_view(), name="account-email"),

@@ -32,9 +32,12 @@ class SignIn(LoginView):
             return self._wait(request, usage.seconds)
         return super().post(request, *args, **kwargs)
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Know whether to offer the way to an account."""
+        return super().get_context_data(registration=settings.REGISTRATION, **kwargs)
+
     def _wait(self, request: HttpRequest, seconds: int) -> HttpResponse:
-        context = {"form": self.authentication_form(request), "refusal": limits.refusal(seconds)}
-        context["next"] = self.get_redirect_url()
+        context = self.get_context_data(form=self.authentication_form(request), refusal=limits.refusal(seconds))
         response = render(request, self.template_name, context, status=429)
         response["Retry-After"] = str(seconds)
         return response

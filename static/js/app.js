@@ -6,3 +6,4 @@ import "./confirm-form.js";
 import "./reveal-password.js";
 import "./run-live.js";
 import "./search-key.js";
+import "./hash-token.js";
