@@ -15,6 +15,8 @@ def settings(level: str) -> dict[str, Any]:
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "httpx": {"level": "WARNING"},
+            # The audit trail has every sign-in.
+            "axes": {"level": "ERROR"},
             "celery": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
             # A client's mistake is the client's: 4xx answers are not the panel's trouble.

@@ -208,7 +208,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 SILENCED_SYSTEM_CHECKS = ["axes.W002"]
 AXES_CACHE, AXES_HANDLER = "login", "axes.handlers.cache.AxesCacheHandler"
 AXES_CLIENT_IP_CALLABLE = "accounts.throttles.address_of"
-AXES_USERNAME_CALLABLE = "accounts.throttles.username_of"
+AXES_USERNAME_CALLABLE, AXES_USERNAME_FORM_FIELD = "accounts.throttles.username_of", "username"
 AXES_VERBOSE = AXES_ENABLE_ADMIN = AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_DISABLE_ACCESS_LOG = True
 # Who may register: open, invite (only with an invitation), closed; and which roles are given without an Admin's word.

@@ -75,7 +75,8 @@ def _empty_cache(request: pytest.FixtureRequest) -> None:
 
 
 def _person(name: str, role: Role) -> User:
-    user = User.objects.create_user(f"{name.lower()}@example.com", PASSWORD, full_name=name)
+    flags = {"is_staff": True, "is_superuser": True} if role == Role.ADMIN else {}
+    user = User.objects.create_user(f"{name.lower()}@example.com", PASSWORD, full_name=name, **flags)
     user.groups.add(Group.objects.get(name=role))
     return user
 

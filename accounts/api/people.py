@@ -16,6 +16,7 @@ from accounts import access, letters, services
 from accounts.api import serializers as shapes
 from accounts.mixins import base_url
 from accounts.models import Role, User
+from accounts.models.user import plain_email
 from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
 from mcp_site.core.http import StrictQuery
@@ -41,12 +42,12 @@ class UserFilter(django_filters.FilterSet):
         return queryset.exclude(requested_role="") if value else queryset.filter(requested_role="")
 
 
-def found_by(queryset: Any, request: Request) -> Any:
-    """Narrow people to those whose name or e-mail holds `?search=`. Raises Rejected for a very long one."""
+def searched(request: Request) -> str:
+    """Return `?search=`. Raises Rejected for a very long one."""
     text = request.query_params.get("search", "")
     if len(text) > 200:
         raise Rejected("at most 200 characters", attr="search")
-    return queryset.filter(Q(full_name__icontains=text) | Q(email__icontains=text)) if text else queryset
+    return text
 
 
 class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
@@ -63,7 +64,8 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery)
         """Return whom the caller may see."""
         people = User.objects.prefetch_related("groups")
         if access.can(self.request.user, "user.manage"):
-            return found_by(people, self.request) if self.action == "list" else people
+            text = searched(self.request) if self.action == "list" else ""
+            return people.filter(Q(full_name__icontains=text) | Q(email__icontains=text)) if text else people
         return people.filter(pk=self.request.user.pk or 0)
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -119,7 +121,8 @@ class PeopleViewSet(mixins.ListModelMixin, StrictQuery):
     serializer_class = shapes.PersonSerializer
 
     def get_queryset(self) -> QuerySet[User]:
-        """Return active people, for Editors."""
+        """Return active people, for Editors: by a part of the name, or by the whole e-mail."""
         access.require(self.request.user, "people.view")
-        found: QuerySet[User] = found_by(User.objects.present(), self.request)
-        return found
+        text = searched(self.request)
+        named = Q(full_name__icontains=text) | Q(email=plain_email(text))
+        return User.objects.present().filter(named) if text else User.objects.present()

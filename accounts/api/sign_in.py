@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.signals import user_logged_in
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import exceptions, mixins
@@ -62,6 +63,8 @@ class Login(Public):
         if user is None:
             services.note_failed(email=given["email"], is_locked=False)
             raise exceptions.AuthenticationFailed("E-mail or password is wrong.")
+        # As Django's own login does: the wrong passwords of before are forgotten, the time of the login noted.
+        user_logged_in.send(sender=type(user), request=request._request, user=user)  # noqa: SLF001
         pair = services.sign_in_tokens(user=user)
         return Response({**_shown(pair), "user": shapes.UserSerializer(user).data})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.contrib.auth.models import update_last_login
 from django.db import transaction
 
 from accounts import audit, tokens
@@ -19,7 +18,6 @@ def sign_in_tokens(*, user: User) -> tokens.Pair:
     """Begin a sign-in by tokens of `user`, whose password was right."""
     where = audit.origin()
     pair = tokens.open_with_tokens(user, address=where.address, user_agent=where.user_agent)
-    update_last_login(User, user)
     audit.log(user, "auth.login", user, changes={"session": [None, str(pair.session.uid)]})
     return pair
 
