@@ -20,7 +20,7 @@ from connections.api.filters import ConnectionFilter
 from connections.models import Connection, SchemaSnapshot
 from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.filters import NamedPages
-from mcp_site.core.http import StrictQuery
+from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 
 _TAGS = ["connections"]
@@ -66,6 +66,8 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     serializer_class = serializers.ConnectionSerializer
     filterset_class = ConnectionFilter
     pagination_class = NamedPages
+    # What tests and scans find.
+    untagged = frozenset({"last_test", "last_scan", "fingerprint", "updated_at"})
     lookup_field = "slug"
     queryset = Connection.objects.none()
 
@@ -131,6 +133,7 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
         tags=_TAGS,
         summary="Change a connection",
     )
+    @unless_stale
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change what is given; `config` is merged."""
         connection = self._find(slug)
@@ -145,6 +148,7 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
         tags=_TAGS,
         summary="Archive a connection",
     )
+    @unless_stale
     def destroy(self, request: Request, slug: str) -> Response:
         """Archive. 409 names what uses it."""
         raw = request.query_params.get("force", "false")

@@ -20,7 +20,7 @@ from definitions.models import Definition
 from mcp_site.core import uses
 from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.filters import NamedPages
-from mcp_site.core.http import StrictQuery
+from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 from mcp_site.core.serializers import Strict
 
@@ -102,6 +102,7 @@ class DefinitionViewSet(mixins.ListModelMixin, OfDefinition):
     serializer_class = shapes.DefinitionSerializer
     filterset_class = DefinitionFilter
     pagination_class = NamedPages
+    untagged = frozenset()
     reads: ClassVar[dict[str, frozenset[str]]] = {"destroy": frozenset({"force"})}
 
     @extend_schema(
@@ -126,6 +127,7 @@ class DefinitionViewSet(mixins.ListModelMixin, OfDefinition):
         tags=TAGS,
         summary="Change a definition",
     )
+    @unless_stale
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change name, description, tags or visibility."""
         definition = self.find(slug)
@@ -138,6 +140,7 @@ class DefinitionViewSet(mixins.ListModelMixin, OfDefinition):
         tags=TAGS,
         summary="Archive a definition",
     )
+    @unless_stale
     def destroy(self, request: Request, slug: str) -> Response:
         """Archive: it stays readable, and nothing runs it. 409 names what uses it."""
         raw = request.query_params.get("force", "false")

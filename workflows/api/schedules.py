@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from accounts.api.serializers import PersonSerializer
 from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
-from mcp_site.core.http import StrictQuery
+from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
 from mcp_site.core.serializers import JsonObject, SlugField, Strict
@@ -153,6 +153,8 @@ class ScheduleViewSet(mixins.ListModelMixin, StrictQuery):
     lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     serializer_class = ScheduleSerializer
     filterset_class = ScheduleFilter
+    # What changes by itself.
+    untagged = frozenset({"upcoming", "next_at", "last_run", "notice", "updated_at"})
 
     def get_queryset(self) -> QuerySet[Schedule]:
         """Return those of the workflows that the caller may see."""
@@ -177,12 +179,14 @@ class ScheduleViewSet(mixins.ListModelMixin, StrictQuery):
         return self._show(self.get_object())
 
     @extend_schema(tags=TAGS, request=ScheduleChange, responses={200: ScheduleDetailSerializer})
+    @unless_stale
     def partial_update(self, request: Request, uid: str) -> Response:
         """Change it; `{"enabled": false}` pauses, `true` goes on from now."""
         changes = read_body(ScheduleChange, request)
         return self._show(services.update_schedule(by=actor(request), schedule=self.get_object(), **changes))
 
     @extend_schema(tags=TAGS, responses={204: OpenApiResponse(description="removed")})
+    @unless_stale
     def destroy(self, request: Request, uid: str) -> Response:
         """Remove it; its runs stay."""
         services.delete_schedule(by=actor(request), schedule=self.get_object())

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from accounts.api.serializers import PersonSerializer
 from accounts.permissions import actor
 from mcp_site.core.documents import canonical
-from mcp_site.core.http import StrictQuery
+from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
 from mcp_site.core.serializers import SlugField, Strict
@@ -160,6 +160,8 @@ class TriggerViewSet(mixins.ListModelMixin, StrictQuery):
     lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     serializer_class = TriggerSerializer
     filterset_class = TriggerFilter
+    # What changes by itself.
+    untagged = frozenset({"token", "secret", "url", "last_run", "last_called_at", "notice", "updated_at"})
 
     def get_queryset(self) -> QuerySet[Trigger]:
         """Return those of the workflows that the caller may see."""
@@ -188,12 +190,14 @@ class TriggerViewSet(mixins.ListModelMixin, StrictQuery):
         return self._show(self.get_object())
 
     @extend_schema(tags=TAGS, request=TriggerChange, responses={200: TriggerSerializer})
+    @unless_stale
     def partial_update(self, request: Request, uid: str) -> Response:
         """Change it; `{"enabled": false}` pauses."""
         changes = read_body(TriggerChange, request)
         return self._show(services.update_trigger(by=actor(request), trigger=self.get_object(), **changes))
 
     @extend_schema(tags=TAGS, responses={204: OpenApiResponse(description="removed")})
+    @unless_stale
     def destroy(self, request: Request, uid: str) -> Response:
         """Remove it: its address is dead, its runs stay."""
         services.delete_trigger(by=actor(request), trigger=self.get_object())

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
 from mcp_site.core.filters import NamedPages
-from mcp_site.core.http import StrictQuery
+from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
 from workflows import services
@@ -45,6 +45,7 @@ class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQu
     filterset_class = WorkflowFilter
     pagination_class = NamedPages
     query_params = frozenset({"force"})
+    untagged = frozenset()
 
     def get_queryset(self) -> QuerySet[Workflow]:
         """Return what the caller may see."""
@@ -61,12 +62,14 @@ class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQu
         return self._show(services.create_workflow(by=actor(request), **read_body(shapes.WorkflowCreate, request)), 201)
 
     @extend_schema(request=shapes.WorkflowChange, responses={200: shapes.WorkflowSerializer})
+    @unless_stale
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change name, description, tags or visibility."""
         changes = read_body(shapes.WorkflowChange, request)
         return self._show(services.update_workflow(by=actor(request), workflow=self.get_object(), **changes))
 
     @extend_schema(responses={204: OpenApiResponse(description="archived")})
+    @unless_stale
     def destroy(self, request: Request, slug: str) -> Response:
         """Archive: it stays readable, and starts no runs."""
         force = "force" in request.query_params

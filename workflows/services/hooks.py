@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts import access, audit
@@ -74,7 +75,7 @@ class Call:
 
 
 @lru_cache(maxsize=1)
-def _nobodys() -> tuple[str, str]:
+def _nobodys(_keys: tuple[str, ...]) -> tuple[str, str]:
     """Return a sealed secret that nobody has and its place, so that an unknown token costs what a known one does."""
     return seal(secrets.token_urlsafe(32), "trigger:nobody:secret"), "trigger:nobody:secret"
 
@@ -90,7 +91,9 @@ def receive(call: Call) -> Run:
     if len(call.body) > MAX_BODY:
         raise CallTooLarge
     trigger = Trigger.objects.for_api().filter(token_digest=digest_of(call.token)).first()
-    sealed, place = (trigger.secret, trigger.seal_place) if trigger is not None else _nobodys()
+    sealed, place = (
+        (trigger.secret, trigger.seal_place) if trigger is not None else _nobodys(tuple(settings.MCP_SECRET_KEYS))
+    )
     signature = _signature(call, unseal(sealed, place))
     if trigger is None:
         raise NotFound
