@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.api.urls")),
     path("", include("monitoring.api.health_urls")),
     path("", include("monitoring.api.metrics_urls")),
+    path("", include("monitoring.api.urls")),
     path("", include("connections.api.urls")),
     path("", include("definitions.api.urls")),
     path("", include("workflows.api.urls")),

@@ -77,6 +77,18 @@ class Sketch:
         for number, count in other.classes.items():
             self.classes[number] = self.classes.get(number, 0) + count
 
+    def remove(self, other: Sketch) -> None:
+        """Take out what was merged in before. `low` and `high` stay as they are: they can't be taken back."""
+        self.count -= other.count
+        # Rounding must leave no dust behind when everything is out.
+        self.total = self.total - other.total if self.count else 0.0
+        for number, count in other.classes.items():
+            left = self.classes[number] - count
+            if left:
+                self.classes[number] = left
+            else:
+                del self.classes[number]
+
     def quantile(self, share: float) -> float:
         """Return the value that `share` (0 to 1) of the values do not exceed. Raises ValueError when empty."""
         if not self.count:

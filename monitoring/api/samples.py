@@ -94,7 +94,7 @@ def _read(samples: list[tuple[str, Any]], now: datetime) -> list[Measured]:
         # Samples of one series share its identity.
         key = (sample["name"], canonical(tags) if tags else b"")
         if key not in known:
-            known[key] = Identity(sample["name"], {name: _text(value) for name, value in tags.items()})
+            known[key] = Identity(sample["name"], {name: as_text(value) for name, value in tags.items()})
         at = sample.get("at")
         found.append(Measured(known[key], _moment(at) if at else now, float(sample["value"])))
     reject_if(problems)
@@ -139,5 +139,6 @@ def _moment(text: Any) -> Any:
         return None
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return the value of a tag as text: what is no text, as its JSON."""
     return value if isinstance(value, str) else canonical(value).decode()

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from monitoring.models.alert import Alert, AlertRule, RuleStanding
+from monitoring.models.channel import Channel, Delivery, Notification
 from monitoring.models.counter import Counter, MeasuredRun
 from monitoring.models.series import Due, Rollup, Sample, Series
 
-__all__ = ["Counter", "Due", "MeasuredRun", "Rollup", "Sample", "Series"]
+__all__ = [
+    "Alert",
+    "AlertRule",
+    "Channel",
+    "Counter",
+    "Delivery",
+    "Due",
+    "MeasuredRun",
+    "Notification",
+    "Rollup",
+    "RuleStanding",
+    "Sample",
+    "Series",
+]

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from monitoring.series.identity import Identity, TooManySeries, find_or_make
 from monitoring.series.ingest import Measured, store
-from monitoring.series.read import Line, minutes_of, points
+from monitoring.series.read import Line, minutes_of, points, totals
 
-__all__ = ["Identity", "Line", "Measured", "TooManySeries", "find_or_make", "minutes_of", "points", "store"]
+__all__ = ["Identity", "Line", "Measured", "TooManySeries", "find_or_make", "minutes_of", "points", "store", "totals"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -61,6 +61,26 @@ def points(series: Sequence[int], start: datetime, end: datetime, bucket: int, a
     for key, at, value in rows:
         found[key].append((at, value))
     return [Line(key, tuple(points)) for key, points in found.items()]
+
+
+def totals(series: Sequence[int], start: datetime, end: datetime) -> dict[int, Sketch]:
+    """Return what each series came to from the minute of `start` on and before `end`: empty where there is nothing.
+
+    One query. Whole hours that ended more than an hour ago are read as such, so that a week costs no more than a day.
+    """
+    start = floor(start, 60)
+    first, last = floor(start + timedelta(minutes=59), 3600), floor(end, 3600) - timedelta(hours=1)
+    last = max(first, last)
+    sql = f"""
+        select series_id, {_COLUMNS} from monitoring_rollups where series_id = any(%s) and (
+          width = 60 and at >= %s and at < %s and not (at >= %s and at < %s)
+          or width = 3600 and at >= %s and at < %s)"""  # noqa: S608
+    found = {key: Sketch() for key in series}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [list(series), start, end, first, last, first, last])
+        for key, count, total, low, high, classes in cursor.fetchall():
+            found[key].merge(Sketch(count, total, low, high, unpacked(classes)))
+    return found
 
 
 def minutes_of(series: Sequence[int], start: datetime, end: datetime) -> dict[int, list[tuple[datetime, Sketch]]]:

@@ -1,4 +1,4 @@
-"""What people and programs do with metrics and alerts."""
+"""What programs do with metrics."""
 
 from __future__ import annotations
 
