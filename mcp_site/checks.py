@@ -5,21 +5,17 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+
+from mcp_site.core import sealing
 
 
 @register()
 def sealing_keys(**_: Any) -> list[CheckMessage]:
-    """mcp_site.E002: a key in MCP_SECRET_KEYS that is not a Fernet key."""
-    for key in settings.MCP_SECRET_KEYS:
-        try:
-            Fernet(key)
-        except ValueError:
-            hint = "Make one with cryptography.fernet.Fernet.generate_key()."
-            return [Error("MCP_SECRET_KEYS holds something that is not a Fernet key.", hint=hint, id="mcp_site.E002")]
-    return []
+    """mcp_site.E002: a key in MCP_SECRET_KEYS that does not seal and open, tried at each start."""
+    hint = "Make one with cryptography.fernet.Fernet.generate_key()."
+    return [Error(f"MCP_SECRET_KEYS: {wrong}.", hint=hint, id="mcp_site.E002") for wrong in sealing.self_test()]
 
 
 @register()

@@ -187,6 +187,7 @@ EGRESS_ALLOW: list[str] = env.list("EGRESS_ALLOW", default=["loopback", "private
 MCP_OWN_ADDRESS = env.str("MCP_OWN_ADDRESS", default="")
 # Folders beside the data dir in which SQLite connections may open files.
 SQLITE_ROOTS: list[str] = env.list("SQLITE_ROOTS", default=[])
+SECRET_REFERENCES: list[str] = env.list("SECRET_REFERENCES", default=[])
 
 # Monitoring ------------------------------------------------------------
 METRICS_KEEP_DAYS = env.int("METRICS_KEEP_DAYS", default=100)

@@ -51,10 +51,13 @@ class Connection(PublicId, Timestamped):
     type = models.CharField(max_length=32)
     config = models.JSONField(default=dict, help_text="settings that are no secret")
     secrets = models.JSONField(default=dict, help_text="field → sealed text", editable=False)
+    references = models.JSONField(default=dict, blank=True, help_text="field → env:NAME or file:/path")
     revision = models.PositiveIntegerField(default=1, help_text="raised by every change of config or secret")
 
     last_test = models.JSONField(null=True, blank=True)
     last_test_at = models.DateTimeField(null=True, blank=True)
+    scan_every = models.PositiveSmallIntegerField(default=0, help_text="hours between scans by the clock; 0: none")
+    scan_due_at = models.DateTimeField(null=True, blank=True, help_text="when the clock scans next")
     last_scan_at = models.DateTimeField(null=True, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True, help_text="of the newest snapshot")
     archived_at = models.DateTimeField(null=True, blank=True)
@@ -88,7 +91,9 @@ class Connection(PublicId, Timestamped):
         except LookupError:
             # A plug-in that is not installed any more.
             names = frozenset()
-        return {**self.config, **{name: {"set": name in self.secrets} for name in sorted(names | self.secrets.keys())}}
+        shown: dict[str, Any] = {name: {"set": name in self.secrets} for name in sorted(names | self.secrets.keys())}
+        elsewhere = {name: {"set": True, "from": where} for name, where in self.references.items()}
+        return {**self.config, **shown, **elsewhere}
 
     def seal_place(self, field: str) -> str:
         """Return what a secret of this row is bound to, so that it opens nowhere else."""

@@ -45,7 +45,7 @@ def _raw() -> str:
 
 def test_a_secret_is_sealed_at_rest_and_opens_again(server: Connection) -> None:
     assert PASSWORD not in _raw()
-    assert server.secrets["password"].startswith("v1:")
+    assert server.secrets["password"].startswith("v2:")
     assert server.config == {
         "host": "db.example.org",
         "port": 5432,

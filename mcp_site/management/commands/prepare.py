@@ -12,6 +12,7 @@ import socket
 import sys
 from typing import Any, TextIO
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -22,6 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts.models import Role, User
 from accounts.services import create_admin
 from mcp_site.example import load, show
+from mcp_site.management import rotation
 
 # Any number; the same in every panel, so that two that start together on one database migrate one after the other.
 _MIGRATION_LOCK = 7_240_163
@@ -45,6 +47,7 @@ class Command(BaseCommand):
         channel.expect("servers")
         _migrate()
         channel.say("migrated")
+        self._test_secrets()
         admin = self._first_admin()
         if options["example"]:
             load.load(by=admin)
@@ -52,6 +55,17 @@ class Command(BaseCommand):
         if options["example"] and options["channel"] is not None:
             url = channel.expect("ready").split()[1]
             sys.exit(show.run_and_show(by=admin, url=url))
+
+    def _test_secrets(self) -> None:
+        """Say which stored secrets open no more. The panel starts all the same; what needs them will name them."""
+        if not any(settings.MCP_SECRET_KEYS):
+            return
+        for column in rotation.columns():
+            if lost := rotation.census(column)[rotation.LOST]:
+                self.stderr.write(
+                    f"secrets: {lost} in {column.label} are sealed by a key that is not in MCP_SECRET_KEYS."
+                    " Put the key back, or give these secrets anew (`manage.py rotate_secrets --status` tells more)."
+                )
 
     def _first_admin(self) -> User:
         """Return the longest-serving administrator, made now if there is none."""

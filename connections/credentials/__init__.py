@@ -8,6 +8,7 @@ from typing import Any
 
 from accounts import audit
 from accounts.models import User
+from connections.credentials import references
 from connections.models import Connection
 from mcp_site.core.errors import NotFound
 from mcp_site.core.sealing import unseal
@@ -47,8 +48,8 @@ def open_for_attempt(slugs: Iterable[str], *, purpose: str, by: User | None = No
 
 
 def open_connection(connection: Connection, *, purpose: str, by: User | None = None) -> Opened:
-    """Open one connection, audited if it has secrets. Raises SealBroken."""
-    secrets = unseal_fields(connection, connection.secrets)
+    """Open one connection, audited if it has secrets. Raises SealBroken, ReferenceBroken."""
+    secrets = unseal_fields(connection, connection.secrets) | read_references(connection)
     if secrets:
         audit.log(by, "secret.use", connection, changes={"fields": sorted(secrets), "purpose": purpose})
     return Opened(
@@ -64,3 +65,8 @@ def open_connection(connection: Connection, *, purpose: str, by: User | None = N
 def unseal_fields(connection: Connection, fields: Iterable[str]) -> dict[str, str]:
     """Return these secrets in clear, to check a changed config as a whole. Nothing leaves; not audited."""
     return {name: unseal(connection.secrets[name], connection.seal_place(name)) for name in fields}
+
+
+def read_references(connection: Connection) -> dict[str, str]:
+    """Return the secrets that live elsewhere, as they are now. Raises ReferenceBroken."""
+    return {name: references.read(where) for name, where in connection.references.items()}
