@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -57,13 +57,20 @@ def _reset(self: TransactionTestCase) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Copy what the migrations seeded, once the test database is there."""
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Copy what the migrations seeded, once the test database is there; at the end, let it be dropped."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("select to_regnamespace('seed')")
         # With --reuse-db it is there already.
         if cursor.fetchone()[0] is None:
             cursor.execute(SEED)
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        # The thread of `sync_to_async` outlives the tests, and so does its connection.
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
 
 
 @pytest.fixture(autouse=True)

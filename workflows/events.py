@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import close_old_connections
 
@@ -19,6 +19,7 @@ from mcp_site.core import live
 from workflows.models import Event, LogChunk
 from workflows.states import RUN_TERMINAL
 
+Result = TypeVar("Result")
 PAGE = 500
 HEARTBEAT = 15.0
 # A watcher looks at the rows this often even if nothing was published: the net under a lost message.
@@ -105,16 +106,17 @@ def encode_log(chunk: LogChunk) -> dict[str, Any]:
     }
 
 
-def _read_in_thread(run: int, after: int) -> list[dict[str, Any]]:
+def _with_connection(read: Callable[..., Result], args: tuple[Any, ...]) -> Result:
     close_old_connections()
     try:
-        return read(run, after)
+        return read(*args)
     finally:
         close_old_connections()
 
 
-async def _rows(run: int, after: int) -> list[dict[str, Any]]:
-    return await asyncio.get_running_loop().run_in_executor(_readers, _read_in_thread, run, after)
+async def read_aside(read: Callable[..., Result], *args: Any) -> Result:
+    """Return what `read` returns, called in one of the few threads that read rows for watchers."""
+    return await asyncio.get_running_loop().run_in_executor(_readers, _with_connection, read, args)
 
 
 async def follow(run: int, after: int = 0, halt: Halt | None = None) -> AsyncIterator[Frame]:
@@ -127,7 +129,7 @@ async def follow(run: int, after: int = 0, halt: Halt | None = None) -> AsyncIte
     halt = halt or Halt()
     async with live.subscribe(f"run:{run}") as feed:
         halt.wakes(feed)
-        fresh = await _rows(run, last)
+        fresh = await read_aside(read, run, last)
         while not halt.is_set:
             for event in fresh:
                 if event["number"] > last:
@@ -136,7 +138,7 @@ async def follow(run: int, after: int = 0, halt: Halt | None = None) -> AsyncIte
                     if event["kind"] in TERMINAL_KINDS:
                         return
             if len(fresh) == PAGE:
-                fresh = await _rows(run, last)
+                fresh = await read_aside(read, run, last)
                 continue
             text = await feed.get(LOOK)
             if text is None:
@@ -144,7 +146,7 @@ async def follow(run: int, after: int = 0, halt: Halt | None = None) -> AsyncIte
                 if quiet >= HEARTBEAT:
                     quiet = 0.0
                     yield Frame("", {})
-                fresh = await _rows(run, last)
+                fresh = await read_aside(read, run, last)
                 continue
             quiet = 0.0
             message: dict[str, Any] = json.loads(text) if text else {"events": None}
@@ -155,7 +157,7 @@ async def follow(run: int, after: int = 0, halt: Halt | None = None) -> AsyncIte
             fresh = message["events"] or []
             if not fresh or fresh[0]["number"] > last + 1:
                 # Something was missed; the rows have it.
-                fresh = await _rows(run, last)
+                fresh = await read_aside(read, run, last)
 
 
 async def follow_all(halt: Halt) -> AsyncIterator[Mapping[str, Any] | None]:

@@ -52,13 +52,12 @@ class _Guard:
         while self.open:
             await asyncio.sleep(callers.CHECK_EVERY)
             now = list(self.open)
-            for stream in await asyncio.to_thread(_ended, now):
+            for stream in await events.read_aside(_ended, now):
                 stream.halt.set()
 
 
 def _ended(streams: Iterable[_Open]) -> list[_Open]:
     """Return those whose caller may not go on, or may not see the run any more."""
-    close_old_connections()
     try:
         dead = callers.dead(stream.caller for stream in streams)
         wanted: dict[int, set[int]] = defaultdict(set)
@@ -81,8 +80,6 @@ def _ended(streams: Iterable[_Open]) -> list[_Open]:
         # Nobody can be asked now; what streams could show comes from there too.
         logger.warning("open streams could not be checked: the database did not answer")
         return []
-    finally:
-        close_old_connections()
 
 
 _guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Guard] = weakref.WeakKeyDictionary()
