@@ -45,3 +45,9 @@ class SelfApproval(Forbidden):
     """Who started the run may not decide its approvals."""
 
     code = "self_approval"
+
+
+class LimitReached(Conflict):
+    """As many runs of this workflow as may go on at once do already."""
+
+    code = "limit_reached"

@@ -64,8 +64,14 @@ INVARIANTS = {
         select e.run_id, e.number from workflow_events e join lateral (
           select kind from workflow_events p where p.run_id = e.run_id and p.number < e.number and p.kind like 'run.%'
           order by number desc limit 1) r on true where e.kind = 'step.running' and r.kind = 'run.paused'""",
-    "no slot is left": "select 1 from workflow_slots",
+    "no slot is left": "select limit_id from workflow_slots union all select limit_id from workflow_run_slots",
 }
+
+
+# Asked all the time, from outside.
+OVER_ADMITTED = """
+    select l.id from workflow_run_limits l join workflow_run_slots k on k.limit_id = l.id and k.taken_at is not null
+    group by l.id having count(*) > l.size"""
 
 
 def random_graph(random_: random.Random) -> dict[str, Any]:
@@ -91,6 +97,8 @@ def random_graph(random_: random.Random) -> dict[str, Any]:
                 step["allow_failed"] = random_.choice((1, 3, "50%", "100%"))
         steps.append(step)
     graph: dict[str, Any] = {"steps": steps}
+    if random_.random() < 0.4:
+        graph["concurrency"] = {"limit": random_.randint(1, 2)}
     if random_.random() < 0.3:
         graph["on_failure"] = {"definition": "picky", "inputs": {"x": "1"}}
     return graph
@@ -178,6 +186,14 @@ class Storm:
             except RunNotCancellable:
                 pass
 
+    def watch(self, number: int) -> None:
+        """Look from outside whether more runs hold a slot than may."""
+        with connection.cursor() as cursor:
+            while not self.done.is_set():
+                cursor.execute(OVER_ADMITTED)
+                assert cursor.fetchall() == []
+                time.sleep(0.02)
+
     def pause(self, number: int) -> None:
         """Pause and resume whatever goes on, again and again."""
         random_ = random.Random(number)
@@ -190,7 +206,7 @@ class Storm:
 
     def blow(self, seconds: float) -> None:
         """Go on until every run has ended, or something broke."""
-        parts = ((4, self.work), (2, self.sweep), (1, self.cancel), (1, self.pause))
+        parts = ((4, self.work), (2, self.sweep), (1, self.cancel), (1, self.pause), (1, self.watch))
         threads = [thread for count, part in parts for thread in _in_threads(count, part, self.errors)]
         deadline = time.monotonic() + seconds
         while Run.objects.unfinished().exists() and time.monotonic() < deadline and not self.errors:
@@ -206,10 +222,11 @@ def test_workers_sweepers_and_cancels_at_once_end_every_run_by_the_rules(
 ) -> None:
     random_ = random.Random(seed)
     runs: list[tuple[Run, dict[str, Any]]] = []
-    for number in range(80):
+    for number in range(40):
         graph = random_graph(random_)
         flow = services.create_workflow(by=ben, slug=f"flow-{number}", name="Flow", graph=graph)
-        runs.append((services.start_run(workflow=flow, inputs={"no": False}, by=ben), graph))
+        count = random_.randint(1, 3)
+        runs += [(services.start_run(workflow=flow, inputs={"no": False}, by=ben), graph) for _ in range(count)]
 
     storm = Storm(ben, [run for run, _ in runs if random_.random() < 0.2][::-1])
     storm.blow(60)

@@ -6,7 +6,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from accounts.api import shares
-from workflows.api import approvals, runs, schedules, triggers, workflows
+from workflows.api import approvals, limits, runs, schedules, triggers, workflows
 from workflows.models import Workflow
 
 router = SimpleRouter(trailing_slash=False)
@@ -14,6 +14,7 @@ router.register("workflows", workflows.WorkflowViewSet, basename="workflows-api"
 router.register("schedules", schedules.ScheduleViewSet, basename="schedules-api")
 router.register("triggers", triggers.TriggerViewSet, basename="triggers-api")
 router.register("runs", runs.RunViewSet, basename="runs-api")
+router.register("limits", limits.LimitViewSet, basename="limits-api")
 router.register("approvals", approvals.ApprovalViewSet, basename="approvals-api")
 
 _STEP = "runs/<uuid:uid>/steps/<slug:key>"

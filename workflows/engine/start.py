@@ -15,7 +15,7 @@ from definitions.models import DefinitionVersion
 from mcp_site.core.errors import Problem, Rejected, reject_if
 from mcp_site.core.ids import Reference
 from mcp_site.core.schemas import problems_of_value
-from workflows.engine import transitions
+from workflows.engine import slots, transitions
 from workflows.engine.plans import Prepared, plan_of_version, prepared
 from workflows.errors import PartUnavailable
 from workflows.graph import Graph, Plan, PlannedStep, compile_plan, one_step, verdict
@@ -153,6 +153,12 @@ def begin(run: Run, plan: Plan, pins: Mapping[str, Pin], carried: Mapping[int, C
     run.output_n = plan.output_n
     if plan.timeout is not None:
         run.deadline_at = Now() + timedelta(seconds=plan.timeout)  # by the database's clock
+    if plan.limit is not None and run.workflow is not None:
+        run.limit = slots.limit_for(plan.limit, run.workflow, run.inputs)
+        run.save(force_insert=True)
+        has_slot = slots.take(run, plan.limit, run.limit)
+        transitions.start(run.pk, rows, held=not has_slot)
+        return run
     run.save(force_insert=True)
     transitions.start(run.pk, rows)
     return run

@@ -71,6 +71,11 @@ def cancel(run: int) -> Row:
     return _call("select was, now_state, events::text, after::text from wf_stop_1(%s, false)", [run])
 
 
+def admit(limit: int) -> Row:
+    """Give the free slots of a limit to runs that wait for them: {results}."""
+    return _call("select wf_admit_1(%s)::text as results", [limit])
+
+
 def pause(run: int, reason: str) -> Row:
     """Pause a run: {changed, events}."""
     return _call("select changed, events::text from wf_pause_1(%s, %s)", [run, reason])

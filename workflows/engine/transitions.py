@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from workflows import events, executors
 from workflows.engine import store
 from workflows.models import StepRun
 from workflows.signals import run_finished
 from workflows.states import RUN_TERMINAL
+
+logger = logging.getLogger(__name__)
 
 MAX_LOSSES = 3
 
@@ -79,10 +82,34 @@ def _announce(run: int, happened: Sequence[Mapping[str, Any]] | None) -> None:
         run_finished.send(sender=None, run_id=run, state=state)
 
 
-def _after_commit(run: int, happened: Sequence[Mapping[str, Any]] | None, queues: Iterable[str] | None) -> None:
+def _after_commit(
+    run: int,
+    happened: Sequence[Mapping[str, Any]] | None,
+    queues: Iterable[str] | None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
     transaction.on_commit(partial(_announce, run, happened))
     if queues:
         transaction.on_commit(partial(executors.get("celery").ring, tuple(queues)))
+    if after:
+        afterwards(partial(_follow_up, run, after))
+
+
+def afterwards(act: Callable[[], None]) -> None:
+    """Do something to other runs in a transaction after this one; where that fails, the sweeper does it."""
+    transaction.on_commit(partial(_try, act))
+
+
+def _try(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except DatabaseError as exc:
+        logger.warning("something that follows from an end was left to the sweeper: %s", type(exc).__name__)
+
+
+def _follow_up(run: int, after: Mapping[str, Any]) -> None:
+    if "limit" in after:
+        admit(after["limit"])
 
 
 def _taken(rows: Iterable[Mapping[str, Any]]) -> tuple[Taken, ...]:
@@ -118,7 +145,7 @@ def complete(
     accepted = set()
     for result in answer["results"]:
         accepted |= {(result["run"], n) for n in result["accepted"]}
-        _after_commit(result["run"], result["events"], result["ring"])
+        _after_commit(result["run"], result["events"], result["ring"], result["after"])
     for run, happened in answer["claimed"].items():
         _after_commit(int(run), happened, None)
     return accepted, Claimed(_taken(answer["taken"]), answer["hot"])
@@ -159,7 +186,13 @@ def end_waiting(
     """End a step that was seen waiting under its run's lock (`lock`). `output` is JSON text."""
     end = End(step.run_id, step.n, step.attempt, state, reason, output, ref, error, was="waiting")
     answer = store.end(step.run_id, f"[{end.as_json()}]")
-    _after_commit(step.run_id, answer["events"], answer["ring"])
+    _after_commit(step.run_id, answer["events"], answer["ring"], answer["after"])
+
+
+def admit(limit: int) -> None:
+    """Give the free slots of a limit to the runs that wait for them."""
+    for result in store.admit(limit)["results"]:
+        _after_commit(result["run"], result["events"], result["ring"])
 
 
 def pause(run: int, reason: str) -> bool:
@@ -172,14 +205,14 @@ def pause(run: int, reason: str) -> bool:
 def resume(run: int) -> bool:
     """Let a paused run go on. False: it is not paused."""
     answer = store.resume(run)
-    _after_commit(run, answer["events"], answer["ring"])
+    _after_commit(run, answer["events"], answer["ring"], answer["after"])
     return bool(answer["changed"])
 
 
 def cancel(run: int) -> bool:
     """Cancel a run. False: it had ended, or was being cancelled already."""
     answer = store.cancel(run)
-    _after_commit(run, answer["events"], None)
+    _after_commit(run, answer["events"], None, answer["after"])
     return bool(answer["events"])
 
 
@@ -190,7 +223,7 @@ def sweep() -> tuple[float | None, list[str]]:
     """
     answer = store.sweep(MAX_LOSSES)
     for result in answer["results"]:
-        _after_commit(result["run"], result["events"], result["ring"])
+        _after_commit(result["run"], result["events"], result["ring"], result["after"])
     due = answer["due"]
     return max(0.05, float(due)) if due is not None else None, store.waiting_queues(1.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from workflows.graph.check import Facts, Part, check, people, references
 from workflows.graph.document import Approval, Graph, Handler, Retry, Step, allowed_of, json_schema
 from workflows.graph.joins import verdict
-from workflows.graph.plan import Plan, PlannedStep, compile_plan, one_step
+from workflows.graph.plan import Plan, PlannedLimit, PlannedStep, compile_plan, one_step
 
 __all__ = [
     "Approval",
@@ -14,6 +14,7 @@ __all__ = [
     "Handler",
     "Part",
     "Plan",
+    "PlannedLimit",
     "PlannedStep",
     "Retry",
     "Step",

@@ -10,7 +10,7 @@ from mcp_site.core.errors import Problem
 from mcp_site.core.ids import Reference
 from mcp_site.core.schemas import problems_of_schema, problems_of_value
 from workflows.expressions import Template
-from workflows.graph.document import NOTHING_TO_DO, WORK, Approval, Graph, Handler, Step, parse
+from workflows.graph.document import NOTHING_TO_DO, WORK, Approval, Concurrency, Graph, Handler, Step, parse
 from workflows.graph.plan import ancestors, edges, find_cycle, reads_of
 from workflows.states import HANDLER_KEY
 
@@ -72,6 +72,8 @@ def check(document: Any, facts: Facts) -> tuple[Graph | None, list[Problem]]:
     problems += [problem.under("output") for problem in _template(output, graph, set(keys), "", mapped=False)]
     if graph.on_failure is not None:
         problems += [problem.under("on_failure") for problem in _handler(graph.on_failure, graph, set(keys), facts)]
+    if graph.concurrency is not None:
+        problems += [problem.under("concurrency") for problem in _concurrency(graph, graph.concurrency)]
     if len(set(keys)) == len(keys):
         problems += _shape(graph)
     return graph, list(dict.fromkeys(problems))
@@ -141,6 +143,14 @@ def _approval(step: Step, asked: Approval, graph: Graph, keys: set[str], facts: 
         yield Problem("required", "invalid", "more people must approve than may decide")
     if asked.remind is not None and asked.remind < MIN_REMIND:
         yield Problem("remind", "invalid", f"at least {MIN_REMIND:g} seconds")
+
+
+def _concurrency(graph: Graph, written: Concurrency) -> Iterator[Problem]:
+    key = Template(written.key)
+    if key.roots - {"inputs"}:
+        yield Problem("key", "invalid_expression", "when a run starts, only its `inputs` are known")
+    else:
+        yield from _template(key, graph, set(), "key", mapped=False)
 
 
 def _handler(handler: Handler, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Problem]:

@@ -102,6 +102,15 @@ class Approval(_Strict):
     remind: Duration | None = None
 
 
+class Concurrency(_Strict):
+    """How many runs of the workflow may go on at once for one value of `key`, and what becomes of one too many."""
+
+    limit: int = Field(1, ge=1, le=1000)
+    # Text with expressions over the run's inputs; without it all runs count for one limit.
+    key: str = Field("", max_length=1000)
+    policy: Literal["queue", "reject", "cancel_running"] = "queue"
+
+
 class Handler(_Strict):
     """What runs when everything else has ended and the run is going to fail."""
 
@@ -158,6 +167,7 @@ class Graph(_Strict):
     on_failure: Handler | None = None
     # The run's own clock, from its creation to its end.
     timeout: Duration | None = None
+    concurrency: Concurrency | None = None
 
 
 # What a step may do: exactly one of these.
@@ -165,7 +175,7 @@ WORK = frozenset({"definition", "approval"})
 NOTHING_TO_DO = "a step has a definition or an approval"
 # Names of the graph document that this version of the panel does not carry out yet: refused by name, never ignored.
 _LATER_STEP = {"workflow"}
-_LATER_ROOT = {"concurrency"}
+_LATER_ROOT: set[str] = set()
 
 _MESSAGES = {
     "string_type": "must be text",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workflows.expressions import Template
-from workflows.graph.document import Approval, Graph, Handler, Retry, Step, Timeout
+from workflows.graph.document import Approval, Concurrency, Graph, Handler, Retry, Step, Timeout
 from workflows.states import CONTROL_KEY, HANDLER_KEY, JoinRule
 
 _NO_CLOCKS = Timeout()
@@ -41,12 +41,22 @@ class PlannedStep:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedLimit:
+    """How many runs may go on at once for one value of the key, and what becomes of one too many."""
+
+    size: int
+    key: Template
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps of a run in their order, where its output comes from (None: it has none), and its own clock."""
+    """All steps of a run in their order, where its output comes from (None: it has none), its clock and its limit."""
 
     steps: tuple[PlannedStep, ...]
     output_n: int | None
     timeout: float | None = None
+    limit: PlannedLimit | None = None
 
     def position(self, key: str) -> int:
         """Return the position of the step called `key`."""
@@ -148,7 +158,11 @@ def compile_plan(graph: Graph) -> Plan:
         planned = _with(planned, _output_step(output, positions))
     if graph.on_failure is not None:
         planned = _with(planned, _handler_step(graph.on_failure, planned, positions))
-    return Plan(tuple(planned), output_n, graph.timeout)
+    return Plan(tuple(planned), output_n, graph.timeout, _limit(graph.concurrency))
+
+
+def _limit(written: Concurrency | None) -> PlannedLimit | None:
+    return PlannedLimit(written.limit, Template(written.key), written.policy) if written is not None else None
 
 
 def _planned(step: Step, parents: frozenset[str], children: list[int], positions: Mapping[str, int]) -> PlannedStep:

@@ -5,6 +5,7 @@ declare
   t timestamptz := clock_timestamp();
   result jsonb;
 begin
+  if p_held then update workflow_runs set reason = 'awaiting_slot' where id = p_run; end if;
   with x as (
     select n, key, kind, queue, short, priority, join_rule, deps, succ, reads, sink, on_lost, queue_timeout, total_timeout,
       coalesce(fail_fast, false) as fail_fast, coalesce(ok, 0) as ok, coalesce(skip, 0) as skip, state, reason, ref, source
