@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, transaction
 
 from accounts import access, audit
 from mcp_site.core import clock
@@ -54,6 +54,9 @@ def fire_due() -> float | None:
 def _alone(function: Callable[[int, datetime], None], pk: int, now: datetime) -> None:
     try:
         function(pk, now)
+    except InterfaceError:
+        # The connection is gone, for the others too: the tick says so once.
+        raise
     except Exception:
         # One schedule must not stop the others; it is tried again at the next turn.
         logger.exception("schedule %s could not be carried out", pk)
