@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts.views import account, keys, registration, sign_in
+from accounts.views import account, keys, people, registration, sign_in, teams
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -21,4 +21,14 @@ urlpatterns = [
     path("account/keys/", keys.Keys.as_view(), name="account-keys"),
     path("account/keys/<uuid:uid>/rotate/", keys.KeyRotate.as_view(), name="account-key-rotate"),
     path("account/keys/<uuid:uid>/revoke/", keys.KeyRevoke.as_view(), name="account-key-revoke"),
+    path("users/", people.Users.as_view(), name="users"),
+    path("users/invite/", people.UserInvite.as_view(), name="user-invite"),
+    path("users/<uuid:uid>/change/", people.UserChange.as_view(), name="user-change"),
+    path("users/<uuid:uid>/decide/", people.UserDecide.as_view(), name="user-decide"),
+    path("users/<uuid:uid>/remove/", people.UserRemove.as_view(), name="user-remove"),
+    path("teams/", teams.Teams.as_view(), name="teams"),
+    path("teams/<int:pk>/rename/", teams.TeamRename.as_view(), name="team-rename"),
+    path("teams/<int:pk>/join/", teams.TeamJoin.as_view(), name="team-join"),
+    path("teams/<int:pk>/leave/<uuid:uid>/", teams.TeamLeave.as_view(), name="team-leave"),
+    path("teams/<int:pk>/remove/", teams.TeamRemove.as_view(), name="team-remove"),
 ]

@@ -12,8 +12,8 @@ from accounts.models import Role
 
 _RULES = "At least 12 characters, not one that everybody uses, nor like your name or e-mail."
 _MEANS = {
-    Role.VIEWER: "Viewer: looks at what is open to everyone and at what is shared with you",
-    Role.EDITOR: "Editor: makes, changes and runs things too",
+    Role.VIEWER: "Viewer: look at what others made",
+    Role.EDITOR: "Editor: make, change and run things too",
 }
 
 

@@ -7,3 +7,4 @@ import "./reveal-password.js";
 import "./run-live.js";
 import "./search-key.js";
 import "./hash-token.js";
+import "./open-dialog.js";
