@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 
 from connections.connectors import allow_files_under
-from mcp_site.core import egress
+from mcp_site.core import egress, ticks
 
 
 class ConnectionsConfig(AppConfig):
@@ -22,6 +22,10 @@ class ConnectionsConfig(AppConfig):
         """Tell the connectors, which know no settings, where files may be opened."""
         allow_files_under([settings.MCP_DATA_DIR, *map(Path, settings.SQLITE_ROOTS)])
         register(egress_policy)
+        # Models can be imported once all apps are loaded.
+        from connections.services import scan_due
+
+        ticks.register("connections.scan", 30.0, scan_due)
 
 
 def egress_policy(**_: Any) -> list[CheckMessage]:

@@ -29,3 +29,4 @@ class WorkflowsConfig(AppConfig):
         uses.register("workflow", usage.triggers_of_workflow)
         uses.register("definition", usage.workflows_using_definition)
         uses.register("connection", usage.workflows_using_connection)
+        uses.register_reader("connection", usage.readings_of_connection)

@@ -8,8 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.api.serializers import PersonSerializer
-from connections.models import Connection, SchemaSnapshot
-from connections.services import MAX_QUERY_ROWS
+from connections.models import Connection
+from connections.services import MAX_QUERY_ROWS, MAX_SCAN_HOURS
 from mcp_site.core.models import Visibility
 from mcp_site.core.serializers import JsonObject, SlugField, Strict
 
@@ -91,6 +91,7 @@ class ConnectionSerializer(serializers.ModelSerializer[Connection]):
             "owner",
             "last_test",
             "last_scan",
+            "scan_every",
             "fingerprint",
             "archived",
             "created_at",
@@ -134,6 +135,9 @@ class ConnectionUpdate(Strict):
     description = serializers.CharField(max_length=10_000, required=False, allow_blank=True)
     config = JsonObject(max_bytes=256 * 1024, required=False)
     visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
+    scan_every = serializers.IntegerField(
+        min_value=0, max_value=MAX_SCAN_HOURS, required=False, help_text="hours between scans by the clock; 0: none"
+    )
 
 
 class QueryBody(Strict):
@@ -159,72 +163,3 @@ class ResultSerializer(serializers.Serializer[Any]):
     row_count = serializers.IntegerField()
     truncated = serializers.BooleanField()
     warnings = serializers.ListField(child=serializers.CharField())
-
-
-class SnapshotSerializer(serializers.ModelSerializer[SchemaSnapshot]):
-    """A snapshot without its tables."""
-
-    id = serializers.UUIDField(source="uid", read_only=True)
-    created_by = PersonSerializer(read_only=True, allow_null=True)
-
-    class Meta:
-        model = SchemaSnapshot
-        fields: ClassVar[tuple[str, ...]] = (
-            "id",
-            "number",
-            "fingerprint",
-            "tables_count",
-            "created_at",
-            "created_by",
-        )
-
-
-class TableColumnSerializer(serializers.Serializer[Any]):
-    """A column of a table."""
-
-    name = serializers.CharField()
-    type = serializers.CharField(allow_blank=True)
-    nullable = serializers.BooleanField()
-    default = serializers.CharField(allow_null=True)
-    comment = serializers.CharField(allow_null=True)
-
-
-class ForeignKeySerializer(serializers.Serializer[Any]):
-    """A foreign key."""
-
-    name = serializers.CharField(allow_null=True)
-    columns = serializers.ListField(child=serializers.CharField())
-    schema = serializers.CharField(allow_null=True)
-    table = serializers.CharField()
-    target_columns = serializers.ListField(child=serializers.CharField())
-
-
-class IndexSerializer(serializers.Serializer[Any]):
-    """An index."""
-
-    name = serializers.CharField()
-    columns = serializers.ListField(child=serializers.CharField())
-    unique = serializers.BooleanField()
-
-
-class TableSerializer(serializers.Serializer[Any]):
-    """A table or view as a scan found it."""
-
-    schema = serializers.CharField()
-    name = serializers.CharField()
-    kind = serializers.CharField()
-    comment = serializers.CharField(allow_null=True)
-    columns = TableColumnSerializer(many=True)
-    primary_key = serializers.ListField(child=serializers.CharField())
-    foreign_keys = ForeignKeySerializer(many=True)
-    indexes = IndexSerializer(many=True)
-    rows = serializers.IntegerField(allow_null=True, help_text="the database's own estimate")
-
-
-class SchemaSerializer(SnapshotSerializer):
-    """The newest snapshot with its tables."""
-
-    tables = TableSerializer(many=True, read_only=True)
-
-    class Meta(SnapshotSerializer.Meta):
-        fields: ClassVar[tuple[str, ...]] = (*SnapshotSerializer.Meta.fields, "tables")

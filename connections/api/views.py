@@ -15,16 +15,15 @@ from rest_framework.views import APIView
 
 from accounts.models import User
 from connections import connectors, services
-from connections.api import serializers
+from connections.api import schema_serializers, serializers
 from connections.api.filters import ConnectionFilter
-from connections.models import Connection, SchemaSnapshot
+from connections.models import Connection
 from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 
 _TAGS = ["connections"]
-_SCHEMA_SEARCH = OpenApiParameter("search", str, description="text in a table's or column's name")
 
 
 class ConnectionTypes(APIView):
@@ -74,8 +73,6 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     # What actions on one connection read from the query.
     _read: ClassVar[dict[str, frozenset[str]]] = {
         "destroy": frozenset({"force"}),
-        "show_schema": frozenset({"search"}),
-        "snapshots": frozenset({"cursor", "page_size"}),
     }
 
     # What asks the other side is dearer than what asks the panel.
@@ -90,7 +87,7 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
         """Return what the caller may see."""
         return Connection.objects.visible_to(self.request.user).for_api()
 
-    def _find(self, slug: str) -> Connection:
+    def find(self, slug: str) -> Connection:
         """Return the connection, archived or not. Raises NotFound for what the caller may not see."""
         connection = self.get_queryset().filter(slug=slug).first()
         if connection is None:
@@ -98,7 +95,8 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
         return connection
 
     @property
-    def _caller(self) -> User:
+    def caller(self) -> User:
+        """Return who asks."""
         return cast(User, self.request.user)
 
     def _answer(self, connection: Connection, status: int) -> Response:
@@ -120,12 +118,12 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
         """Make a connection. Nothing is connected to yet."""
         body = serializers.ConnectionCreate(data=request.data)
         body.is_valid(raise_exception=True)
-        return self._answer(services.create_connection(by=self._caller, **body.validated_data), 201)
+        return self._answer(services.create_connection(by=self.caller, **body.validated_data), 201)
 
     @extend_schema(responses={200: serializers.ConnectionSerializer}, tags=_TAGS, summary="Show a connection")
     def retrieve(self, request: Request, slug: str) -> Response:
         """Show one connection."""
-        return Response(serializers.ConnectionSerializer(self._find(slug)).data)
+        return Response(serializers.ConnectionSerializer(self.find(slug)).data)
 
     @extend_schema(
         request=serializers.ConnectionUpdate,
@@ -136,10 +134,10 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     @unless_stale
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change what is given; `config` is merged."""
-        connection = self._find(slug)
+        connection = self.find(slug)
         body = serializers.ConnectionUpdate(data=request.data)
         body.is_valid(raise_exception=True)
-        changed = services.update_connection(by=self._caller, connection=connection, **body.validated_data)
+        changed = services.update_connection(by=self.caller, connection=connection, **body.validated_data)
         return self._answer(changed, 200)
 
     @extend_schema(
@@ -154,7 +152,7 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
         raw = request.query_params.get("force", "false")
         if raw not in ("true", "false"):
             raise Rejected("true or false", attr="force")
-        services.archive_connection(by=self._caller, connection=self._find(slug), force=raw == "true")
+        services.archive_connection(by=self.caller, connection=self.find(slug), force=raw == "true")
         return Response(status=204)
 
     @extend_schema(
@@ -162,25 +160,29 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     )
     def test(self, request: Request, slug: str) -> Response:
         """Try it phase by phase. `ok: false` when the other side fails."""
-        result = services.test_connection(by=self._caller, connection=self._find(slug))
+        result = services.test_connection(by=self.caller, connection=self.find(slug))
         return Response(serializers.TestResultSerializer(asdict(result)).data)
 
     @extend_schema(
         request=None,
         responses={
-            201: OpenApiResponse(serializers.SnapshotSerializer, description="The schema is new or changed"),
-            200: OpenApiResponse(serializers.SnapshotSerializer, description="The schema is as the newest snapshot"),
+            201: OpenApiResponse(schema_serializers.SnapshotSerializer, description="The schema is new or changed"),
+            200: OpenApiResponse(
+                schema_serializers.SnapshotSerializer, description="The schema is as the newest snapshot"
+            ),
         },
         tags=_TAGS,
         summary="Scan the schema",
     )
     def scan(self, request: Request, slug: str) -> Response:
         """Read the schema now."""
-        connection = self._find(slug)
-        snapshot = services.scan_connection(by=self._caller, connection=connection)
+        connection = self.find(slug)
+        snapshot = services.scan_connection(by=self.caller, connection=connection)
         headers = {"Location": reverse("connections-api:connection-schema", args=[connection.slug])}
         return Response(
-            serializers.SnapshotSerializer(snapshot).data, status=201 if snapshot.is_new else 200, headers=headers
+            schema_serializers.SnapshotSerializer(snapshot).data,
+            status=201 if snapshot.is_new else 200,
+            headers=headers,
         )
 
     @extend_schema(
@@ -191,33 +193,8 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     )
     def query(self, request: Request, slug: str) -> Response:
         """Run one statement that reads."""
-        connection = self._find(slug)
+        connection = self.find(slug)
         body = serializers.QueryBody(data=request.data)
         body.is_valid(raise_exception=True)
-        result = services.run_query(by=self._caller, connection=connection, **body.validated_data)
+        result = services.run_query(by=self.caller, connection=connection, **body.validated_data)
         return Response({**result.as_json(), "warnings": list(result.warnings)})
-
-    @extend_schema(
-        parameters=[_SCHEMA_SEARCH],
-        responses={200: serializers.SchemaSerializer},
-        tags=_TAGS,
-        summary="Show the schema",
-    )
-    def show_schema(self, request: Request, slug: str) -> Response:
-        """Show the newest snapshot with its tables, or those that have the text in a name."""
-        snapshot = self._snapshots(slug).first()
-        if snapshot is None:
-            raise NotFound("This connection has not been scanned yet.", code="not_scanned")
-        snapshot.tables = snapshot.tables_with(request.query_params.get("search", ""))
-        return Response(serializers.SchemaSerializer(snapshot).data)
-
-    @extend_schema(responses={200: serializers.SnapshotSerializer(many=True)}, tags=_TAGS, summary="List snapshots")
-    def snapshots(self, request: Request, slug: str) -> Response:
-        """List the snapshots, newest first, without their tables."""
-        page = self.paginate_queryset(self._snapshots(slug).defer("tables"))
-        return self.get_paginated_response(serializers.SnapshotSerializer(page, many=True).data)
-
-    def _snapshots(self, slug: str) -> QuerySet[SchemaSnapshot]:
-        return (
-            SchemaSnapshot.objects.filter(connection=self._find(slug)).select_related("created_by").order_by("-number")
-        )

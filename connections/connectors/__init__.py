@@ -18,7 +18,9 @@ from connections.connectors.base import (
 )
 from connections.connectors.configs import merged, read_config, split
 from connections.connectors.files import allow_files_under
-from connections.connectors.parameters import parameter_names
+from connections.connectors.parameters import parameter_names, without_parameters
+from connections.sqlreads import Read
+from connections.sqlreads import reads_of as sql_reads_of
 from mcp_site.core.registry import Registry
 
 CONNECTORS: Registry[Connector] = Registry(
@@ -45,6 +47,12 @@ def all_connectors() -> list[Connector]:
     return CONNECTORS.all()
 
 
+def reads_of(name: str, sql: str) -> tuple[Read, ...]:
+    """Return what a statement reads of a connection of the type `name`; nothing where that is no SQL."""
+    dialect = get(name).dialect if name in CONNECTORS else ""
+    return sql_reads_of(without_parameters(sql, dialect), dialect) if dialect else ()
+
+
 __all__ = [
     "CONNECTORS",
     "Column",
@@ -65,5 +73,6 @@ __all__ = [
     "merged",
     "parameter_names",
     "read_config",
+    "reads_of",
     "split",
 ]

@@ -147,6 +147,8 @@ class Connector(ABC):
     #: "database", "provider" or "secret".
     group: ClassVar[str] = "database"
     Config: ClassVar[type[Config]]
+    #: How its SQL is read; empty where what it is asked is no SQL.
+    dialect: ClassVar[str] = ""
     #: Of `test`, `scan`, `query`.
     capabilities: ClassVar[frozenset[str]] = frozenset()
 

@@ -55,6 +55,7 @@ class DuckDB(base.Connector):
     name: ClassVar[str] = "duckdb"
     label: ClassVar[str] = "DuckDB"
     Config: ClassVar[type[base.Config]] = DuckDBConfig
+    dialect: ClassVar[str] = "duckdb"
     capabilities: ClassVar[frozenset[str]] = frozenset({"test", "scan", "query"})
 
     def test(self, config: Any) -> TestResult:

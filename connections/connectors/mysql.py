@@ -48,6 +48,7 @@ class MySQL(base.Connector):
     name: ClassVar[str] = "mysql"
     label: ClassVar[str] = "MySQL and MariaDB"
     Config: ClassVar[type[base.Config]] = MySQLConfig
+    dialect: ClassVar[str] = "mysql"
     capabilities: ClassVar[frozenset[str]] = frozenset({"test", "scan", "query"})
 
     def test(self, config: Any) -> TestResult:

@@ -88,6 +88,12 @@ def replace_parameters(sql: str, dialect: Dialect, replacement: Callable[[str], 
     return "".join(out)
 
 
+def without_parameters(sql: str, dialect: str) -> str:
+    """Return `sql` with one name for all its parameters, which a parser takes (one may be called like a keyword)."""
+    known: Dialect = dialect if dialect in _TOKENS else "postgres"  # type: ignore[assignment]
+    return replace_parameters(sql, known, lambda _: ":p")
+
+
 def _end_of_comment(sql: str, start: int, *, nested: bool) -> int:
     depth, position = 1, start + 2
     while depth:

@@ -53,6 +53,7 @@ class PostgreSQL(base.Connector):
     name: ClassVar[str] = "postgresql"
     label: ClassVar[str] = "PostgreSQL"
     Config: ClassVar[type[base.Config]] = PostgreSQLConfig
+    dialect: ClassVar[str] = "postgres"
     capabilities: ClassVar[frozenset[str]] = frozenset({"test", "scan", "query"})
 
     def test(self, config: Any) -> TestResult:

@@ -40,6 +40,7 @@ class SQLite(base.Connector):
     name: ClassVar[str] = "sqlite"
     label: ClassVar[str] = "SQLite"
     Config: ClassVar[type[base.Config]] = SQLiteConfig
+    dialect: ClassVar[str] = "sqlite"
     capabilities: ClassVar[frozenset[str]] = frozenset({"test", "scan", "query"})
 
     def test(self, config: Any) -> TestResult:

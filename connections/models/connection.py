@@ -58,6 +58,7 @@ class Connection(PublicId, Timestamped):
     last_test_at = models.DateTimeField(null=True, blank=True)
     scan_every = models.PositiveSmallIntegerField(default=0, help_text="hours between scans by the clock; 0: none")
     scan_due_at = models.DateTimeField(null=True, blank=True, help_text="when the clock scans next")
+    scan_error = models.CharField(max_length=2000, blank=True, help_text="why the clock's newest scan failed")
     last_scan_at = models.DateTimeField(null=True, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True, help_text="of the newest snapshot")
     archived_at = models.DateTimeField(null=True, blank=True)

@@ -20,6 +20,9 @@ from mcp_site.core.ids import Reference
 from mcp_site.core.models import Visibility
 from mcp_site.core.sealing import seal
 
+# A month.
+MAX_SCAN_HOURS = 744
+
 
 @transaction.atomic
 def create_connection(
@@ -66,6 +69,7 @@ def update_connection(
     description: str | None = None,
     visibility: str | None = None,
     config: Mapping[str, Any] | None = None,
+    scan_every: int | None = None,
 ) -> Connection:
     """Change what is given, and return the row as it is now.
 
@@ -75,9 +79,11 @@ def update_connection(
     connection = Connection.objects.select_for_update().get(pk=connection.pk)
     access.require(by, "connection.edit", connection)
     require_active(connection)
-    given = {"name": name, "description": description, "visibility": visibility}
+    given = {"name": name, "description": description, "visibility": visibility, "scan_every": scan_every}
     after = {field: value for field, value in given.items() if value is not None}
     reject_if(_problems(**{field: str(value) for field, value in after.items()}))
+    if scan_every is not None:
+        _set_clock(connection, scan_every)
     before = {field: getattr(connection, field) for field in after}
     changes = audit.diff(before, after)
     for field, value in after.items():
@@ -103,6 +109,15 @@ def archive_connection(*, by: User, connection: Connection, force: bool = False)
     connection.archived_at = clock.now()
     connection.save(update_fields=["archived_at", "updated_at"])
     audit.log(by, "connection.archive", connection, changes={"uses": found.total, "force": force})
+
+
+def _set_clock(connection: Connection, hours: int) -> None:
+    """Have the clock scan every so many hours, the first time soon. Raises Rejected."""
+    if not 0 <= hours <= MAX_SCAN_HOURS:
+        raise Rejected(f"a whole number from 0 to {MAX_SCAN_HOURS}", attr="scan_every")
+    if hours and "scan" not in connector_of(connection).capabilities:
+        raise Rejected("connections of this type have no schema", attr="scan_every", code="not_supported")
+    connection.scan_due_at = clock.now() if hours else None
 
 
 def _problems(

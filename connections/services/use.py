@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -11,12 +13,14 @@ from django.db import transaction
 from accounts import audit
 from accounts.models import User
 from connections import connectors, scanning
-from connections.connectors import Query, Result, TestResult
+from connections.connectors import Connector, Query, Result, TestResult
 from connections.models import Connection, SchemaSnapshot
 from connections.services.guards import open_row, require_usable
 from mcp_site.core import clock
-from mcp_site.core.errors import Rejected
+from mcp_site.core.errors import AppError, Forbidden, Rejected
 from mcp_site.core.masking import Masker
+
+logger = logging.getLogger(__name__)
 
 MAX_QUERY_ROWS = 10_000
 QUERY_SECONDS = 60.0
@@ -43,6 +47,32 @@ def scan_connection(*, by: User, connection: Connection) -> SchemaSnapshot:
     Raises Forbidden, Archived, NotSupported, ConnectorFailed.
     """
     connector = require_usable(by, "connection.use", connection, "scan")
+    return _scan(by, connection, connector)
+
+
+def scan_due() -> float | None:
+    """Scan one connection whose time has come, as its owner; return 0 if another may be waiting. The clock calls this.
+
+    A failure is kept on the connection, and logged; the next turn is after the usual time.
+    """
+    due = Connection.objects.active().filter(scan_every__gt=0, scan_due_at__lte=clock.now()).select_related("owner")
+    connection = due.order_by("scan_due_at").first()
+    if connection is None:
+        return None
+    # Before the scan, so that one that ends the process does not come again at once.
+    next_time = clock.now() + timedelta(hours=connection.scan_every)
+    Connection.objects.filter(pk=connection.pk).update(scan_due_at=next_time, scan_error="")
+    try:
+        if connection.owner is None:
+            raise Forbidden("Its owner is gone.")
+        scan_connection(by=connection.owner, connection=connection)
+    except AppError as exc:
+        logger.warning("scan of connection %s by the clock failed: %s", connection.slug, exc.code)
+        Connection.objects.filter(pk=connection.pk).update(scan_error=exc.detail[:2000])
+    return 0.0
+
+
+def _scan(by: User, connection: Connection, connector: Connector) -> SchemaSnapshot:
     opened = open_row(connection, "scan", by)
     tables = connector.scan(connectors.read_config(connector, opened.config))
     with transaction.atomic():

@@ -52,12 +52,24 @@ class Found:
         return f"Used by {', '.join(named)}{f' and {more} more' if more else ''}."
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one use reads of the thing: `reads` in the words of the thing's own app; `use` None where it is hidden."""
+
+    use: Use | None
+    reads: tuple[Any, ...]
+    #: Where in the use: `step load`. Empty for the use as a whole.
+    place: str = ""
+
+
 Finder = Callable[[int, Any], Found]
+Reader = Callable[[int, Any], list[Reading]]
 
 
 @dataclass
 class _Finders:
     by_type: dict[str, list[Finder]] = field(default_factory=dict)
+    readers: dict[str, list[Reader]] = field(default_factory=dict)
 
 
 _finders = _Finders()
@@ -68,6 +80,18 @@ def register(type: str, finder: Finder) -> None:
     known = _finders.by_type.setdefault(type, [])
     if finder not in known:
         known.append(finder)
+
+
+def register_reader(type: str, reader: Reader) -> None:
+    """Let `reader(pk, by)` answer what is read of the object of `type` with that key."""
+    known = _finders.readers.setdefault(type, [])
+    if reader not in known:
+        known.append(reader)
+
+
+def readings(type: str, pk: int, *, by: Any) -> list[Reading]:
+    """Return who reads what of an object; what `by` may not see has no name."""
+    return [found for reader in _finders.readers.get(type, []) for found in reader(pk, by)]
 
 
 def find(type: str, pk: int, *, by: Any) -> Found:

@@ -59,6 +59,7 @@ def test_a_connection_is_made_shown_changed_and_archived(api: Api, ben: User) ->
         "owner",
         "last_test",
         "last_scan",
+        "scan_every",
         "fingerprint",
         "archived",
         "created_at",
@@ -277,6 +278,7 @@ def test_the_schema_can_be_searched(api: Api, ben: User, shop_connection: Connec
         "nullable": False,
         "default": None,
         "comment": None,
+        "tags": ["email"],
     }
 
     def names(text: str) -> list[str]:
