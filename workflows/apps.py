@@ -21,6 +21,8 @@ class WorkflowsConfig(AppConfig):
         ticks.register("workflows.sweep", 2.0, sweeper.sweep)
         ticks.register("workflows.partitions", 300.0, transitions.keep_partitions)
         ticks.register("workflows.schedules", 1.0, firing.fire_due)
+        ticks.register("workflows.schedule_owners", 60.0, firing.pause_orphans)
+        ticks.register("workflows.trigger_owners", 60.0, hooks.pause_orphans)
         ticks.register("workflows.firings", 3600.0, firing.prune)
         ticks.register("workflows.trigger_calls", 3600.0, hooks.prune)
         ticks.register("workflows.kept_answers", 600.0, idempotency.prune)

@@ -269,6 +269,20 @@ def test_it_pauses_with_a_notice_when_its_owner_may_not_run_any_more(
     assert not Run.objects.exists()
 
 
+def test_it_pauses_before_it_is_called(make: Callable[..., Sender], ben: User, dov: User) -> None:
+    sender, kept = make(by=dov), make(by=ben)
+    accounts.set_role(user=dov, role=Role.VIEWER, by=None)
+
+    hooks.pause_orphans()
+    hooks.pause_orphans()
+
+    sender.trigger.refresh_from_db()
+    kept.trigger.refresh_from_db()
+    assert (sender.trigger.enabled, kept.trigger.enabled) == (False, True)
+    assert "may not run" in sender.trigger.notice
+    assert AuditEvent.objects.filter(action="trigger.pause").count() == 1
+
+
 def test_the_old_secret_is_dead_after_rotation(make: Callable[..., Sender], ben: User) -> None:
     sender = make()
     _, secret = triggers.rotate_secret(by=ben, trigger=sender.trigger)

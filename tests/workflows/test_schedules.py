@@ -232,6 +232,20 @@ def test_it_pauses_with_a_notice_when_its_owner_may_not_run_any_more(
         schedules.update_schedule(by=ada, schedule=schedule, enabled=True)
 
 
+def test_it_pauses_before_it_is_due(make: Callable[..., Schedule], ada: User, ben: User, dov: User) -> None:
+    schedule, kept = make(by=dov), make(by=ben)
+    _only_views(dov)
+
+    firing.pause_orphans()
+    firing.pause_orphans()
+
+    schedule.refresh_from_db()
+    kept.refresh_from_db()
+    assert (schedule.enabled, schedule.next_at, kept.enabled) == (False, None, True)
+    assert "may not run" in schedule.notice
+    assert AuditEvent.objects.filter(action="schedule.pause").count() == 1
+
+
 def test_it_pauses_when_the_workflow_went_out_of_its_owners_sight(
     make: Callable[..., Schedule], dov: User, ben: User, flow: Workflow
 ) -> None:

@@ -1,3 +1,3 @@
-"""Runs that start by the clock: when (`cron`), which of the passed times (`policy`), and the start (`firing`)."""
+"""Runs that start by the clock: when (`cron`), which times (`policy`), as whom (`owners`), the start (`firing`)."""
 
 from __future__ import annotations

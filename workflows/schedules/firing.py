@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, InterfaceError, transaction
 
-from accounts import access, audit
+from accounts import audit
 from mcp_site.core import clock
 from mcp_site.core.errors import AppError
 from mcp_site.core.ids import Reference
@@ -20,7 +20,7 @@ from workflows.engine import start
 from workflows.errors import NothingToRun
 from workflows.models import Run, TriggerKind, WorkflowVersion
 from workflows.models.schedule import Firing, Outcome, Overlap, Schedule
-from workflows.schedules import cron, policy
+from workflows.schedules import cron, owners, policy
 
 logger = logging.getLogger(__name__)
 # Schedules looked at by one call; the rest comes at once after.
@@ -136,12 +136,8 @@ def _start(schedule: Schedule, firing: Firing) -> None:
 
 def _begin(schedule: Schedule) -> Run:
     owner, workflow = schedule.owner, schedule.workflow
-    if owner is None or not owner.is_active:
-        raise MustPause("Paused: the account of its owner is switched off or gone.")
-    if not access.can(owner, "workflow.run", workflow):
-        raise MustPause("Paused: its owner may not run this workflow any more.")
-    if workflow.archived_at is not None:
-        raise MustPause("Paused: the workflow is archived.")
+    if (reason := owners.why_paused(owner, workflow)) is not None:
+        raise MustPause(reason)
     version = version_of(schedule)
     if version is None:
         raise NothingToRun
@@ -174,6 +170,20 @@ def drop_queued(schedule: Schedule) -> None:
     """Give up the due times that wait: whoever switches a schedule on again does not mean those of before."""
     waiting = schedule.firings.filter(outcome=Outcome.QUEUED)
     waiting.update(outcome=Outcome.SKIPPED, detail="The schedule was paused meanwhile.")
+
+
+def pause_orphans() -> None:
+    """Pause what its owner may not run any more, before it is due. A tick."""
+    owners.pause_those(Schedule.objects.filter(enabled=True), _pause_now)
+
+
+@transaction.atomic
+def _pause_now(found: Schedule, reason: str) -> None:
+    schedule = _locked(found.pk)
+    # Asked again under the lock: he may have got it back meanwhile.
+    if schedule is not None and owners.why_paused(schedule.owner, schedule.workflow) is not None:
+        _pause(schedule, reason)
+        schedule.save(update_fields=["next_at", "enabled", "notice", "updated_at"])
 
 
 def prune() -> None:

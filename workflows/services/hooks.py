@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from accounts import access, audit
+from accounts import audit
 from mcp_site.core import clock
 from mcp_site.core.documents import load_json
 from mcp_site.core.errors import AppError, Conflict, NotFound, Rejected
@@ -24,6 +24,7 @@ from mcp_site.core.sealing import seal, unseal
 from workflows.expressions import EvaluationFailed, Template
 from workflows.models import Run, TriggerKind
 from workflows.models.trigger import CallOutcome, Trigger, TriggerCall
+from workflows.schedules import owners
 from workflows.services.runs import start_run
 from workflows.services.triggers import ROOTS, digest_of
 
@@ -132,20 +133,21 @@ def _say(trigger: Trigger, notice: str) -> None:
 def _require_going(trigger: Trigger) -> None:
     if not trigger.enabled:
         raise TriggerPaused
-    owner, workflow = trigger.owner, trigger.workflow
-    if owner is None or not owner.is_active:
-        _pause(trigger, "Paused: the account of its owner is switched off or gone.")
-    elif not access.can(owner, "workflow.run", workflow):
-        _pause(trigger, "Paused: its owner may not run this workflow any more.")
-    elif workflow.archived_at is not None:
-        _pause(trigger, "Paused: the workflow is archived.")
+    if (reason := owners.why_paused(trigger.owner, trigger.workflow)) is not None:
+        _pause(trigger, reason)
+        raise TriggerPaused
 
 
+@transaction.atomic
 def _pause(trigger: Trigger, notice: str) -> None:
-    with transaction.atomic():
-        Trigger.objects.filter(pk=trigger.pk).update(enabled=False, notice=notice)
+    # Of two who see it at once, one pauses it and says so.
+    if Trigger.objects.filter(pk=trigger.pk, enabled=True).update(enabled=False, notice=notice):
         audit.log(None, "trigger.pause", trigger, changes={"enabled": [True, False], "notice": [None, notice]})
-    raise TriggerPaused
+
+
+def pause_orphans() -> None:
+    """Pause what its owner may not run any more, before it is called. A tick."""
+    owners.pause_those(Trigger.objects.filter(enabled=True), _pause)
 
 
 def _start(trigger: Trigger, call: Call, signature: str) -> Run:
