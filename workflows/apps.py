@@ -27,6 +27,7 @@ class WorkflowsConfig(AppConfig):
         ticks.register("workflows.trigger_calls", 3600.0, hooks.prune)
         ticks.register("workflows.kept_answers", 600.0, idempotency.prune)
         once.keep_in(idempotency.open_slot)
+        uses.register("workflow", usage.workflows_calling_workflow)
         uses.register("workflow", usage.schedules_of_workflow)
         uses.register("workflow", usage.triggers_of_workflow)
         uses.register("definition", usage.workflows_using_definition)

@@ -73,5 +73,7 @@ CONTROL_KIND = CONTROL_QUEUE = "control"
 CONTROL_KEY = "_output"
 # A step that waits for people: the engine itself asks them.
 APPROVAL_KIND = "approval"
+# A step that starts a run of another workflow and waits for its end.
+CHILD_KIND = "workflow"
 # The step that the graph's `on_failure` becomes: it has a definition as others have, and a key that is taken.
 HANDLER_KEY = "on_failure"

@@ -11,7 +11,7 @@ from definitions.models import Definition, DefinitionVersion
 from definitions.usage import reads_of_version
 from mcp_site.core.ids import Reference
 from mcp_site.core.uses import Found, Reading, Use
-from workflows.graph import references
+from workflows.graph import references, workflows_called
 from workflows.models import Schedule, Trigger, Workflow, WorkflowVersion
 
 
@@ -42,6 +42,13 @@ def workflows_using_connection(pk: int, by: Any) -> Found:
     """Return the workflows whose newest version names that connection at a step."""
     slug = Connection.objects.values_list("slug", flat=True).get(pk=pk)
     return _found([v.workflow for v in _newest() if slug in references(v.graph)[1]], by)
+
+
+def workflows_calling_workflow(pk: int, by: Any) -> Found:
+    """Return the other workflows whose newest version calls that workflow as a step."""
+    slug = Workflow.objects.values_list("slug", flat=True).get(pk=pk)
+    calling = [v.workflow for v in _newest() if slug in {_slug(text) for text in workflows_called(v.graph)}]
+    return _found([workflow for workflow in calling if workflow.pk != pk], by)
 
 
 def _starters(word: str, rows: Any, by: Any) -> Found:

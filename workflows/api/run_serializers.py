@@ -11,6 +11,7 @@ from rest_framework import serializers
 from accounts.api.serializers import PersonSerializer
 from mcp_site.core.serializers import JsonObject, Strict
 from workflows.models import Artifact, Run, StepRun
+from workflows.states import CHILD_KIND
 
 
 class RunCreate(Strict):
@@ -196,10 +197,11 @@ class StepDetailSerializer(StepSerializer):
 
     output = serializers.SerializerMethodField()
     output_artifact = serializers.SerializerMethodField()
+    child_run = serializers.SerializerMethodField()
     tries = serializers.SerializerMethodField()
 
     class Meta(StepSerializer.Meta):
-        fields = (*StepSerializer.Meta.fields, "output", "output_artifact", "tries")
+        fields = (*StepSerializer.Meta.fields, "output", "output_artifact", "child_run", "tries")
 
     @extend_schema_field({})
     def get_output(self, step: StepRun) -> Any:
@@ -211,6 +213,12 @@ class StepDetailSerializer(StepSerializer):
         """Return {size, sha256} of an output that is larger."""
         found: Mapping[str, Any] | None = self.context["output"][1]
         return found
+
+    @extend_schema_field({"type": ["object", "null"]})
+    def get_child_run(self, step: StepRun) -> dict[str, Any] | None:
+        """Return the run that the step started: {id, number, state}; null for other steps."""
+        child = step.child_runs.only("uid", "state").first() if step.kind == CHILD_KIND else None
+        return {"id": str(child.uid), "number": child.pk, "state": child.state} if child is not None else None
 
     @extend_schema_field({"type": "array", "items": {"type": "object"}})
     def get_tries(self, step: StepRun) -> list[dict[str, Any]]:

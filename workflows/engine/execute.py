@@ -27,7 +27,7 @@ from mcp_site.core.errors import AppError
 from mcp_site.core.masking import Masker
 from mcp_site.core.schemas import problems_of_value
 from workflows import artifacts
-from workflows.engine import approvals, transitions
+from workflows.engine import approvals, children, transitions
 from workflows.engine.holds import Hold
 from workflows.engine.inputs import Scope, UncleanValue, encode, scope_for
 from workflows.engine.plans import Prepared, RunInfo, load
@@ -80,14 +80,27 @@ def _attempt(info: RunInfo, step: PlannedStep, hold: Hold, worker: str) -> End |
     if step.approval is not None:
         return _ask(step, scope, hold, worker)
     given = step.inputs.evaluate(scope)
+    if step.workflow is not None:
+        return _call(info, step, given, hold, worker)
     if step.definition is None:
         text, ref = encode(given)
         return End(taken.run, taken.n, taken.attempt, "succeeded", output=text, ref=ref)
-    if not isinstance(given, dict):
-        raise StepFailed("user_error", "The step's `inputs` must give an object.")
+    given = _object(given)
     definition = info.definition(step)
     _hold_to_schema(definition.input_schema, given, "inputs")
     return _run(info, step, definition, given, hold)
+
+
+def _object(given: Any) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise StepFailed("user_error", "The step's `inputs` must give an object.")
+    return given
+
+
+def _call(info: RunInfo, step: PlannedStep, given: Any, hold: Hold, worker: str) -> End | None:
+    if children.call(hold.taken, worker, info.children[step.key], _object(given)):
+        return None
+    return _stopped(hold)
 
 
 def _is_true(value: Any) -> bool:

@@ -39,6 +39,7 @@ class RunInfo:
     plan: Plan
     by_key: Mapping[str, PlannedStep]
     pins: Mapping[str, int]
+    children: Mapping[str, int]
 
     def definition(self, step: PlannedStep) -> Prepared:
         """Return the definition version that `step` was pinned to."""
@@ -88,5 +89,6 @@ def load(run_id: int) -> RunInfo:
         created_at=run.created_at.isoformat(),
         plan=plan,
         by_key={step.key: step for step in plan.steps},
-        pins={key: pin["version"] for key, pin in run.pins.items()},
+        pins={key: pin["version"] for key, pin in run.pins.items() if pin["version"] is not None},
+        children={key: pin["workflow_version"] for key, pin in run.pins.items() if "workflow_version" in pin},
     )

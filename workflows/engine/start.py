@@ -13,15 +13,14 @@ from django.db.models.functions import Now
 from accounts.models import User
 from definitions.models import DefinitionVersion
 from mcp_site.core.errors import Problem, Rejected, reject_if
-from mcp_site.core.ids import Reference
 from mcp_site.core.schemas import problems_of_value
 from workflows.engine import slots, transitions
+from workflows.engine.pins import Pin, pins_of
 from workflows.engine.plans import Prepared, plan_of_version, prepared
-from workflows.errors import PartUnavailable
 from workflows.graph import Graph, Plan, PlannedStep, compile_plan, one_step, verdict
 from workflows.graph.reruns import Carried, counts
 from workflows.models import Run, TriggerKind, WorkflowVersion
-from workflows.states import APPROVAL_KIND, CONTROL_KIND, CONTROL_QUEUE, StepState
+from workflows.states import CONTROL_QUEUE, StepState
 
 
 def with_defaults(schema: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,15 +39,11 @@ def with_defaults(schema: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """The version that a step's reference means for the whole run, and the alias by which it was named."""
+class Below:
+    """Where a child run hangs: the step that waits for it, and how many runs are above it."""
 
-    version: DefinitionVersion
-    alias: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what stands in the run's row."""
-        return {"version": self.version.pk, "number": self.version.number, "alias": self.alias}
+    step: int
+    depth: int
 
 
 def start_workflow(
@@ -60,8 +55,9 @@ def start_workflow(
     trigger_id: str = "",
     priority: int = 5,
     labels: Mapping[str, str] | None = None,
+    below: Below | None = None,
 ) -> Run:
-    """Start a run of `version`, pinning what each step's reference means now.
+    """Start a run of `version`, pinning what each step's reference means now; `below`: as a child of another.
 
     Raises Rejected (the inputs don't fit), PartUnavailable (a definition is archived or gone).
     """
@@ -74,6 +70,8 @@ def start_workflow(
         trigger_id=trigger_id,
         priority=priority,
         labels=dict(labels or {}),
+        parent_step_id=below.step if below is not None else None,
+        depth=below.depth if below is not None else 0,
     )
     plan = plan_of_version(version.pk)
     return begin(run, plan, pins_of(plan))
@@ -95,16 +93,6 @@ def start_definition(
     return begin(run, plan, pins_of(plan))
 
 
-def pins_of(plan: Plan) -> dict[str, Pin]:
-    """Return what each step's reference means now. Raises PartUnavailable, naming all that is archived or gone."""
-    wanted = {step.key: Reference.parse(step.definition) for step in plan.steps if step.definition is not None}
-    found = DefinitionVersion.objects.resolve(set(wanted.values()))
-    gone = sorted({str(reference) for reference in wanted.values() if reference not in found})
-    if gone:
-        raise PartUnavailable(f"These parts are archived or gone: {', '.join(gone)}.")
-    return {key: Pin(found[reference], reference.alias) for key, reference in wanted.items()}
-
-
 def _row(step: PlannedStep, definition: Prepared | None, priority: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "n": step.n,
@@ -120,8 +108,7 @@ def _row(step: PlannedStep, definition: Prepared | None, priority: int) -> dict[
         "fail_fast": step.fail_fast,
     }
     if definition is None:
-        kind = APPROVAL_KIND if step.approval is not None else CONTROL_KIND
-        return row | {"kind": kind, "queue": CONTROL_QUEUE, "short": True, "on_lost": "retry"}
+        return row | {"kind": step.own_kind, "queue": CONTROL_QUEUE, "short": True, "on_lost": "retry"}
     safe = definition.kind.is_idempotent(definition.config)
     return row | {
         "kind": definition.kind.name,
@@ -139,14 +126,12 @@ def begin(run: Run, plan: Plan, pins: Mapping[str, Pin], carried: Mapping[int, C
     `carried`: ends that steps have from the beginning, by position; not all of them.
     """
     ends = carried or {}
-    ready: dict[int, Prepared] = {}
-    for pin in pins.values():
-        if pin.version.pk not in ready:
-            ready[pin.version.pk] = prepared(pin.version)
+    versions = {pin.version.pk: pin.version for pin in pins.values() if isinstance(pin.version, DefinitionVersion)}
+    ready = {pk: prepared(version) for pk, version in versions.items()}
     rows = []
     for step in plan.steps:
-        row = _row(step, ready[pins[step.key].version.pk] if step.definition is not None else None, run.priority)
-        rows.append(row | _beginning(step, ends))
+        definition = ready[pins[step.key].version.pk] if step.definition is not None else None
+        rows.append(_row(step, definition, run.priority) | _beginning(step, ends))
     run.pins = {key: pin.as_json() for key, pin in pins.items()}
     run.steps, run.open = len(rows), len(rows) - len(ends)
     run.events = 1 + sum(row["state"] != StepState.PENDING for row in rows)

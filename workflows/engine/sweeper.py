@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from workflows import executors
-from workflows.engine import approvals, slots, transitions
+from workflows.engine import approvals, children, slots, transitions
 
 # A queue that nobody serves is rung for ever less often: its bells stay with the broker until somebody does.
 SHORTEST, LONGEST = 2.0, 60.0
@@ -42,5 +42,6 @@ def sweep() -> float | None:
     due, late = transitions.sweep()
     approvals.sweep()
     slots.sweep()
+    children.sweep()
     executors.get("celery").ring(_patience.due(late, time.monotonic()))
     return due

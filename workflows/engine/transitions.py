@@ -13,9 +13,9 @@ from django.db import DatabaseError, transaction
 
 from workflows import events, executors
 from workflows.engine import store
-from workflows.models import StepRun
+from workflows.models import Run, StepRun
 from workflows.signals import run_finished
-from workflows.states import RUN_TERMINAL
+from workflows.states import RUN_TERMINAL, STEP_TERMINAL, RunState, StepState
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,10 @@ def _try(act: Callable[[], None]) -> None:
 def _follow_up(run: int, after: Mapping[str, Any]) -> None:
     if "limit" in after:
         admit(after["limit"])
+    if "parent" in after:
+        child_ended(run)
+    if "orphans" in after:
+        cancel_orphans(run)
 
 
 def _taken(rows: Iterable[Mapping[str, Any]]) -> tuple[Taken, ...]:
@@ -187,6 +191,34 @@ def end_waiting(
     end = End(step.run_id, step.n, step.attempt, state, reason, output, ref, error, was="waiting")
     answer = store.end(step.run_id, f"[{end.as_json()}]")
     _after_commit(step.run_id, answer["events"], answer["ring"], answer["after"])
+
+
+@transaction.atomic
+def child_ended(run: int) -> None:
+    """End the step that waits for a child run, as that ended; its output is referenced, not copied."""
+    child = Run.objects.only("state", "reason").get(pk=run)
+    seen = StepRun.objects.only("run_id").filter(child_runs=run).first()
+    if seen is None:
+        return
+    lock(seen.run_id)
+    step = StepRun.objects.only("run", "n", "key", "index", "attempt", "state").get(pk=seen.pk)
+    if step.state != StepState.WAITING:
+        return
+    if child.state == RunState.SUCCEEDED:
+        end_waiting(step, StepState.SUCCEEDED, "child_succeeded", ref=f"run:{run}")
+        return
+    why = f": {child.reason}" if child.reason else ""
+    error = {"class": "child_failed", "message": f"run #{run} was {child.state.replace('_', ' ')}{why}"}
+    end_waiting(step, StepState.FAILED, f"child_{child.state}", ref=f"run:{run}", error=error)
+
+
+def cancel_orphans(run: int | None = None) -> None:
+    """Cancel child runs whose step (of `run`, or of any) has ended before them; theirs follow from that."""
+    orphans = Run.objects.unfinished().filter(parent_step__state__in=STEP_TERMINAL).order_by("pk")
+    if run is not None:
+        orphans = orphans.filter(parent_step__run=run)
+    for child in orphans.exclude(state=RunState.CANCELLING).values_list("pk", flat=True):
+        cancel(child)
 
 
 def admit(limit: int) -> None:

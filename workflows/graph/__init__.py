@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflows.graph.check import Facts, Part, check, people, references
+from workflows.graph.check import Facts, Part, check, people, references, workflows_called
 from workflows.graph.document import Approval, Graph, Handler, Retry, Step, allowed_of, json_schema
 from workflows.graph.joins import verdict
 from workflows.graph.plan import Plan, PlannedLimit, PlannedStep, compile_plan, one_step
@@ -26,4 +26,5 @@ __all__ = [
     "people",
     "references",
     "verdict",
+    "workflows_called",
 ]

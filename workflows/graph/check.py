@@ -17,7 +17,7 @@ from workflows.states import HANDLER_KEY
 # Seconds between two reminders, at the least.
 MIN_REMIND = 1.0
 # What only a step that carries out a definition may say.
-OF_DEFINITIONS = frozenset({"inputs", "connection", "retry", "queue", "on_lost"})
+OF_DEFINITIONS = frozenset({"connection", "retry", "queue", "on_lost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What exists, as far as the author may use it: definitions by reference text, connections by slug, e-mails."""
+    """What exists, as far as the author may use it: definitions by reference text, connections by slug, e-mails.
+
+    `workflows` are by reference text too.
+    """
 
     definitions: Mapping[str, Part] = field(default_factory=dict)
     connections: frozenset[str] = frozenset()
     people: frozenset[str] = frozenset()
+    workflows: Mapping[str, Part] = field(default_factory=dict)
 
 
 def _objects(document: Any) -> list[dict[str, Any]]:
@@ -47,6 +51,11 @@ def people(document: Any) -> set[str]:
     asked = [step["approval"] for step in _objects(document) if isinstance(step.get("approval"), dict)]
     lists = [one["users"] for one in asked if isinstance(one.get("users"), list)]
     return {email.lower() for emails in lists for email in emails if isinstance(email, str)}
+
+
+def workflows_called(document: Any) -> set[str]:
+    """Return the references to workflows that steps of a document call, well formed or not."""
+    return {step["workflow"] for step in _objects(document) if isinstance(step.get("workflow"), str)}
 
 
 def references(document: Any) -> tuple[set[str], set[str]]:
@@ -124,9 +133,9 @@ def _does_one_thing(step: Step) -> Iterator[Problem]:
         yield Problem("definition", "required", NOTHING_TO_DO)
     for name in given[1:]:
         yield Problem(name, "invalid", f"a step has exactly one of {' and '.join(given)}")
-    if step.approval is not None:
-        for name in OF_DEFINITIONS & step.model_fields_set:
-            yield Problem(name, "invalid", "goes with a definition, not with an approval")
+    if step.definition is None:
+        for name in sorted((OF_DEFINITIONS | ({"inputs"} if step.approval else set())) & step.model_fields_set):
+            yield Problem(name, "invalid", "goes with a definition")
 
 
 def _approval(step: Step, asked: Approval, graph: Graph, keys: set[str], facts: Facts) -> Iterator[Problem]:
@@ -183,16 +192,23 @@ def _connection(step: Step | Handler, facts: Facts) -> Iterator[Problem]:
 
 
 def _definition(step: Step | Handler, inputs: Template, facts: Facts) -> Iterator[Problem]:
-    if step.definition is None:
-        return
+    if step.definition is not None:
+        yield from _part("definition", step.definition, facts.definitions, step, inputs)
+    if isinstance(step, Step) and step.workflow is not None:
+        yield from _part("workflow", step.workflow, facts.workflows, step, inputs)
+
+
+def _part(
+    name: str, reference: str, known: Mapping[str, Part], step: Step | Handler, inputs: Template
+) -> Iterator[Problem]:
     try:
-        Reference.parse(step.definition)
+        Reference.parse(reference)
     except ValueError as exc:
-        yield Problem("definition", "invalid", str(exc))
+        yield Problem(name, "invalid", str(exc))
         return
-    part = facts.definitions.get(step.definition)
+    part = known.get(reference)
     if part is None:
-        yield Problem("definition", "unknown_definition", f"there is no version `{step.definition}` that you may run")
+        yield Problem(name, f"unknown_{name}", f"there is no version `{reference}` that you may run")
     elif part.input_schema is not None and isinstance(step.inputs, dict):
         yield from _fit(step.inputs, inputs, dict(part.input_schema))
 

@@ -127,6 +127,8 @@ class Step(_Strict):
 
     key: Key
     definition: str | None = None
+    # A run of this workflow, as a child.
+    workflow: str | None = None
     approval: Approval | None = None
     name: str = Field("", max_length=200)
     # An object, or one expression that gives an object (`${{ inputs }}` passes the run's own on).
@@ -148,7 +150,7 @@ class Step(_Strict):
     @property
     def reference(self) -> str:
         """Return what the step carries out, in a word: a reference, or `approval`."""
-        return self.definition or "approval"
+        return self.definition or self.workflow or "approval"
 
     @model_validator(mode="after")
     def _some_need_a_map(self) -> Step:
@@ -171,12 +173,8 @@ class Graph(_Strict):
 
 
 # What a step may do: exactly one of these.
-WORK = frozenset({"definition", "approval"})
-NOTHING_TO_DO = "a step has a definition or an approval"
-# Names of the graph document that this version of the panel does not carry out yet: refused by name, never ignored.
-_LATER_STEP = {"workflow"}
-_LATER_ROOT: set[str] = set()
-
+WORK = frozenset({"definition", "workflow", "approval"})
+NOTHING_TO_DO = "a step has a definition, a workflow or an approval"
 _MESSAGES = {
     "string_type": "must be text",
     "int_type": "must be a whole number",
@@ -197,9 +195,6 @@ def _problem(error: Any) -> Problem:
     # Pydantic names the branch of a union in the path; users did not write it.
     place = [part for part in place if part not in _UNION_BRANCHES]
     name = place[-1] if place else ""
-    later = _LATER_STEP if place[:1] == ["steps"] else _LATER_ROOT
-    if kind == "extra_forbidden" and name in later:
-        return Problem(".".join(place), "not_supported", f"`{name}` is not carried out by this version of the panel")
     plain = problem_of({**error, "loc": place})
     detail = _MESSAGES.get(kind) or plain.detail
     if kind == "string_pattern_mismatch":

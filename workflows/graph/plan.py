@@ -8,7 +8,7 @@ from typing import Any
 
 from workflows.expressions import Template
 from workflows.graph.document import Approval, Concurrency, Graph, Handler, Retry, Step, Timeout
-from workflows.states import CONTROL_KEY, HANDLER_KEY, JoinRule
+from workflows.states import APPROVAL_KIND, CHILD_KIND, CONTROL_KEY, CONTROL_KIND, HANDLER_KEY, JoinRule
 
 _NO_CLOCKS = Timeout()
 
@@ -36,8 +36,16 @@ class PlannedStep:
     queue: str | None = None
     connection: str | None = None
     on_lost: str | None = None
+    workflow: str | None = None
     approval: Approval | None = None
     message: Template | None = None
+
+    @property
+    def own_kind(self) -> str:
+        """Return the kind of a step that no definition's kind carries out, but the engine itself."""
+        if self.workflow is not None:
+            return CHILD_KIND
+        return APPROVAL_KIND if self.approval is not None else CONTROL_KIND
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +194,7 @@ def _planned(step: Step, parents: frozenset[str], children: list[int], positions
         queue=step.queue,
         connection=step.connection,
         on_lost=step.on_lost,
+        workflow=step.workflow,
         approval=step.approval,
         message=Template(step.approval.message) if step.approval is not None else None,
     )

@@ -69,7 +69,8 @@ class Run(PublicId):
     # A one-step run has a definition instead, and its graph here.
     definition = models.ForeignKey(Definition, null=True, on_delete=models.PROTECT, related_name="runs")
     graph = models.JSONField(null=True)
-    # What each step's reference meant at the start: {step key: {"version": pk, "number": n, "alias": name or null}}.
+    # What each step's reference meant at the start: {step key: {"version": pk, "number": n, "alias": name or null}};
+    # of a step that calls a workflow `version` is null, and `workflow_version` that one's key.
     pins = models.JSONField(default=dict)
     inputs = models.JSONField(default=dict)
     labels = models.JSONField(default=dict)
@@ -101,8 +102,14 @@ class Run(PublicId):
     # The run's own clock: when it is over, whatever still goes on.
     deadline_at = models.DateTimeField(null=True)
     # Of a child run: the step that waits for it, and how many runs are above it.
+    # No constraint in the database: the parent may be deleted before its child, whose finished row never changes.
     parent_step = models.ForeignKey(
-        "workflows.StepRun", null=True, on_delete=models.SET_NULL, related_name="child_runs", db_index=False
+        "workflows.StepRun",
+        null=True,
+        on_delete=models.DO_NOTHING,
+        related_name="child_runs",
+        db_index=False,
+        db_constraint=False,
     )
     depth = models.PositiveSmallIntegerField(db_default=0)
     # The limit on runs at once that this one counts for; whether it has its slot is a row of its own.

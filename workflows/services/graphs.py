@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -16,7 +16,7 @@ from mcp_site.core import clock, uses
 from mcp_site.core.documents import canonical, load_yaml
 from mcp_site.core.errors import Forbidden, NotFound, Problem, Rejected, reject_if
 from mcp_site.core.ids import Reference
-from workflows.graph import Facts, Part, check, people, references
+from workflows.graph import Facts, Part, check, people, references, workflows_called
 from workflows.models import Workflow, WorkflowAlias, WorkflowVersion
 
 MAX_GRAPH_BYTES = 1024 * 1024
@@ -25,12 +25,7 @@ MAX_GRAPH_BYTES = 1024 * 1024
 def _gather(by: User, document: Any) -> Facts:
     """Read what exists and may be used by `by`, of what the document names. A few queries, whatever its size."""
     named, slugs = references(document)
-    parsed = {}
-    for text in named:
-        try:
-            parsed[text] = Reference.parse(text)
-        except ValueError:
-            continue
+    parsed = _parsed(named)
     found = DefinitionVersion.objects.resolve(set(parsed.values()))
     parts = {
         text: Part(found[reference].definition.kind, found[reference].input_schema)
@@ -41,7 +36,25 @@ def _gather(by: User, document: Any) -> Facts:
     usable = frozenset(one.slug for one in connections if access.can(by, "connection.use", one))
     named_people = people(document)
     known = User.objects.filter(is_active=True, email__in=named_people) if named_people else ()
-    return Facts(parts, usable, frozenset(one.email.lower() for one in known))
+    called = _parsed(workflows_called(document))
+    versions = WorkflowVersion.objects.resolve(set(called.values()))
+    workflows = {
+        text: Part("workflow", versions[reference].input_schema)
+        for text, reference in called.items()
+        if reference in versions and access.can(by, "workflow.run", versions[reference].workflow)
+    }
+    return Facts(parts, usable, frozenset(one.email.lower() for one in known), workflows)
+
+
+def _parsed(texts: Iterable[str]) -> dict[str, Reference]:
+    """Return the references among `texts`; what is none is named by the check."""
+    parsed = {}
+    for text in texts:
+        try:
+            parsed[text] = Reference.parse(text)
+        except ValueError:
+            continue
+    return parsed
 
 
 def read_graph(graph: Any) -> Any:

@@ -10,12 +10,11 @@ from django.db import transaction
 
 from accounts import access, audit
 from accounts.models import User
-from definitions.models import DefinitionVersion
 from mcp_site.core.errors import Conflict, Rejected
 from workflows.engine import start
+from workflows.engine.pins import Pin, pinned_key, pins_of, pins_of_run
 from workflows.engine.plans import plan_of_version
-from workflows.engine.start import Pin
-from workflows.errors import NothingToRun, PartUnavailable
+from workflows.errors import NothingToRun
 from workflows.graph import Graph, Plan, compile_plan, one_step
 from workflows.graph.reruns import FAILED, START, Choice, Past, choose
 from workflows.models import Run, StepRun, TriggerKind, WorkflowVersion
@@ -44,7 +43,7 @@ class Rerun:
     def version_of(self, choice: Choice) -> str:
         """Return the definition and version that a step is pinned to, or what else it does."""
         pin = self.pins.get(choice.step.key)
-        return f"{pin.version.definition.slug}@{pin.version.number}" if pin is not None else "approval"
+        return f"{pin.slug}@{pin.version.number}" if pin is not None else "approval"
 
 
 def preview_rerun(
@@ -63,14 +62,14 @@ def preview_rerun(
     version, graph, plan = _plan(run, versions)
     if start not in (START, FAILED) and start not in {step.key for step in plan.steps} - {CONTROL_KEY, HANDLER_KEY}:
         raise Rejected("`start`, `failed`, or the key of a step", attr="from", code="unknown_step")
-    pins = _pins(run, plan) if versions == "same" else _newest_pins(plan)
+    pins = pins_of_run(run, plan) if versions == "same" else pins_of(plan)
     complete = _complete(version, pins, run.inputs if inputs is None else inputs)
     choices = choose(
         plan,
         _past(run),
         start=start,
         written=_written(graph),
-        pinned={key: pin.version.pk for key, pin in pins.items()},
+        pinned={key: pinned_key(pin.as_json()) for key, pin in pins.items()},
         changed=frozenset(name for name in {*run.inputs, *complete} if run.inputs.get(name) != complete.get(name)),
     )
     if not any(choice.carried is None and choice.step.key != HANDLER_KEY for choice in choices):
@@ -126,21 +125,6 @@ def _plan(run: Run, versions: Versions) -> tuple[WorkflowVersion | None, dict[st
     return version, version.graph, plan_of_version(version.pk)
 
 
-def _pins(run: Run, plan: Plan) -> dict[str, Pin]:
-    """Return the versions that the run was pinned to. Raises PartUnavailable, naming what is archived since."""
-    keys = {step.key for step in plan.steps if step.definition is not None}
-    wanted = {pin["version"] for key, pin in run.pins.items() if key in keys}
-    found = DefinitionVersion.objects.select_related("definition").in_bulk(wanted)
-    gone = sorted({one.definition.slug for one in found.values() if one.definition.archived_at is not None})
-    if gone:
-        raise PartUnavailable(f"These parts are archived or gone: {', '.join(gone)}.")
-    return {key: Pin(found[run.pins[key]["version"]], run.pins[key]["alias"]) for key in keys}
-
-
-def _newest_pins(plan: Plan) -> dict[str, Pin]:
-    return start.pins_of(plan)
-
-
 def _complete(version: WorkflowVersion | None, pins: Mapping[str, Pin], inputs: Mapping[str, Any]) -> dict[str, Any]:
     schema = version.input_schema if version is not None else next(iter(pins.values())).version.input_schema
     return start.with_defaults(schema, inputs)
@@ -158,7 +142,7 @@ def _past(run: Run) -> dict[str, Past]:
             state=row.state,
             reason=row.reason,
             written=written.get(row.key),
-            pinned=run.pins.get(row.key, {}).get("version"),
+            pinned=pinned_key(run.pins[row.key]) if row.key in run.pins else None,
             # Of a result that was taken over itself, the row where it came from.
             row=row.source_id or row.pk,
         )

@@ -13,7 +13,7 @@ from mcp_site.core import clock
 from workflows.graph import Graph, compile_plan
 from workflows.graph.layout import BOX_HEIGHT, BOX_WIDTH, Drawing, Node, layout
 from workflows.models import Attempt, Run, StepRun
-from workflows.states import APPROVAL_KIND, CONTROL_KEY, HANDLER_KEY
+from workflows.states import APPROVAL_KIND, CHILD_KIND, CONTROL_KEY, HANDLER_KEY
 
 # What fits into a box at its two type sizes.
 LABEL_LENGTH, SUB_LENGTH = 13, 18
@@ -125,6 +125,7 @@ def picture_of_graph(document: Mapping[str, Any], kinds: Mapping[str, str]) -> P
     graph = Graph.model_validate(document)
     shown = {step.n: step for step in compile_plan(graph).steps if step.key != CONTROL_KEY}
     nodes = [Node(step.key, tuple(shown[n].key for n in step.deps if n in shown)) for step in shown.values()]
+    own = {step.key: step.own_kind for step in shown.values()}
     boxes: dict[str, dict[str, Any]] = {}
     for step in graph.steps:
         extras = ["each item"] if step.for_each is not None else []
@@ -132,7 +133,7 @@ def picture_of_graph(document: Mapping[str, Any], kinds: Mapping[str, str]) -> P
         boxes[step.key] = {
             "label": step.name or step.key,
             "sub": ", ".join([step.reference, *extras]),
-            "kind": kinds.get(step.definition or "", "" if step.definition else APPROVAL_KIND),
+            "kind": kinds.get(step.definition, "") if step.definition else own[step.key],
         }
     if graph.on_failure is not None:
         reference = graph.on_failure.definition
@@ -160,7 +161,7 @@ def note_of(step: StepRun, progress: Mapping[str, Any] | None, now: datetime) ->
         case "ready":
             return "waits for a slot" if step.reason == "awaiting_slot" else "waits for a worker"
         case "waiting":
-            return "waits for a decision" if step.kind == APPROVAL_KIND else "waits"
+            return {APPROVAL_KIND: "waits for a decision", CHILD_KIND: "its run goes on"}.get(step.kind, "waits")
         case "failed" | "crashed" | "timed_out":
             error = step.error if isinstance(step.error, dict) else {}
             return str(error.get("message") or word(step.reason or step.state).lower())

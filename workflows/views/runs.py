@@ -112,7 +112,10 @@ class _OfRun(PageView):
     def definitions(self) -> dict[str, str]:
         """Return, by step, the definition and the version that it was pinned to."""
         document = self.run.document()
-        found = {step["key"]: step.get("definition", APPROVAL_KIND) for step in document.get("steps", [])}
+        found = {
+            step["key"]: step.get("definition") or step.get("workflow") or APPROVAL_KIND
+            for step in document.get("steps", [])
+        }
         if handler := document.get("on_failure"):
             found[HANDLER_KEY] = handler["definition"]
         for key, text in found.items():
@@ -129,6 +132,7 @@ class _OfRun(PageView):
         done = [step for step in self.steps if step.finished_at is not None]
         going = [step for step in self.steps if step.state in ("running", "retrying", "waiting")]
         return {
+            "parent": self._parent(),
             "steps": self.steps,
             "done": len(done),
             "going": [(step, drawing.note_of(step, self.progress.get(step.n), now)) for step in going[:2]],
@@ -140,6 +144,13 @@ class _OfRun(PageView):
             "may_resume": may and self.run.state == "paused",
             "may_run": access.can(self.person, f"{area}.run", self.run.subject),
         }
+
+    def _parent(self) -> StepRun | None:
+        """Return the step that waits for this run, if the person may see its run."""
+        if self.run.parent_step_id is None:
+            return None
+        seen = Run.objects.visible_to(self.person).values("pk")
+        return StepRun.objects.filter(pk=self.run.parent_step_id, run__in=seen).select_related("run").first()
 
     def graph(self) -> dict[str, Any]:
         """Return the drawing."""
@@ -200,6 +211,7 @@ class _OfRun(PageView):
             "elsewhere": elsewhere,
             "tries": outputs.tries_of_step(found),
             "question": self._question(found),
+            "child": Run.objects.visible_to(self.person).filter(parent_step=found).for_api().first(),
             # What went wrong first: of thousands of items those are the ones to look at.
             "items": list(_bad_first(items)[:MAX_ITEMS]) if found.first_item is not None else [],
         }
