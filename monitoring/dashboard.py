@@ -12,6 +12,8 @@ from connections.models import Connection
 from definitions.models import Definition
 from mcp_site.core import clock
 from monitoring import stats
+from monitoring.models import Alert, Notification
+from monitoring.states import AlertState
 from monitoring.stats import Outcomes
 from workflows.models import Run, Workflow
 
@@ -106,6 +108,16 @@ def summary(person: User) -> Summary:
 def running_now(person: Any) -> int:
     """Return how many runs are going that `person` may see. One query."""
     return Run.objects.visible_to(person).unfinished().count()
+
+
+def open_alerts(person: Any) -> int:
+    """Return how many alerts nobody looks after yet, of those that `person` may see. One query."""
+    return Alert.objects.visible_to(person).filter(state=AlertState.OPEN).count()
+
+
+def unread(person: Any) -> int:
+    """Return how many lines of the person's inbox are unread. One query."""
+    return Notification.objects.filter(person=person.pk, read_at=None).count()
 
 
 def chart_of(outcomes: Outcomes, now: datetime) -> Chart:

@@ -147,7 +147,7 @@ def preview(*, metric: str, tags: dict[str, str], terms: Terms, by: User) -> tup
     visible = Series.objects.visible_to(by).filter(name=metric).tagged(tags)
     shown = list(visible.order_by("-last_at", "id")[:MAX_PREVIEWED])
     end = floor(clock.now(), 60) + timedelta(minutes=1)
-    start = floor(end - PREVIEWED, int(STEP.total_seconds()))
+    start = end - PREVIEWED
     window = timedelta(seconds=terms.window)
     found = []
     for one in shown:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.urls import reverse
 
 from accounts import access
 from accounts.models import User
@@ -46,7 +47,7 @@ class AlertRule(PublicId, Timestamped):
 
     def get_absolute_url(self) -> str:
         """Return the page."""
-        return f"/alerts/rules/{self.uid}/"
+        return reverse("rule-detail", args=[self.uid])
 
     @property
     def terms(self) -> Terms:
@@ -149,4 +150,4 @@ class Alert(PublicId):
 
     def get_absolute_url(self) -> str:
         """Return the page."""
-        return f"/alerts/{self.uid}/"
+        return reverse("alert-detail", args=[self.uid])
