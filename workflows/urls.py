@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from workflows.views import approvals, definitions, reruns, runs, schedules, triggers, workflows
+from workflows.views import approvals, comparing, definitions, reruns, runs, schedules, triggers, workflows
 
 urlpatterns: list[URLPattern] = [
     path("workflows/", workflows.WorkflowList.as_view(), name="workflow-list"),
@@ -27,6 +27,7 @@ urlpatterns: list[URLPattern] = [
     path("runs/<uuid:uid>/cancel/", runs.RunCancel.as_view(), name="run-cancel"),
     path("runs/<uuid:uid>/pause/", runs.RunPause.as_view(), name="run-pause"),
     path("runs/<uuid:uid>/resume/", runs.RunResume.as_view(), name="run-resume"),
+    path("runs/<uuid:uid>/compare/<uuid:other>/", comparing.RunCompare.as_view(), name="run-compare"),
     path("runs/<uuid:uid>/rerun/", reruns.RerunPage.as_view(), name="run-rerun"),
     path("runs/<uuid:uid>/steps/<slug:key>/decide/", approvals.Decide.as_view(), name="run-decide"),
     path("approvals/", approvals.ApprovalList.as_view(), name="approval-list"),

@@ -6,7 +6,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from accounts.api import shares
-from workflows.api import approvals, limits, runs, schedules, triggers, workflows
+from workflows.api import approvals, comparing, limits, runs, schedules, triggers, workflows
 from workflows.models import Workflow
 
 router = SimpleRouter(trailing_slash=False)
@@ -26,6 +26,7 @@ urlpatterns = [
     path(f"{_STEP}/reject", approvals.Reject.as_view()),
     path(f"{_STEP}/<int:index>/approve", approvals.ApproveItem.as_view()),
     path(f"{_STEP}/<int:index>/reject", approvals.RejectItem.as_view()),
+    path("runs/<uuid:uid>/compare/<uuid:other>", comparing.CompareRuns.as_view()),
     *router.urls,
     *shares.routes(Workflow, "workflows"),
 ]

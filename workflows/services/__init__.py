@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workflows.services.approvals import decide, may_decide
+from workflows.services.comparing import compare_runs
 from workflows.services.control import cancel_run, may_control, pause_run, resume_run
 from workflows.services.graphs import (
     archive_workflow,
@@ -23,6 +24,7 @@ __all__ = [
     "Rerun",
     "archive_workflow",
     "cancel_run",
+    "compare_runs",
     "create_workflow",
     "decide",
     "delete_alias",
