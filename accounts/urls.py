@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts.views import account, keys, people, registration, sign_in, teams
+from accounts.views import account, audit, keys, people, registration, sign_in, teams
 
 urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -31,4 +31,6 @@ urlpatterns = [
     path("teams/<int:pk>/join/", teams.TeamJoin.as_view(), name="team-join"),
     path("teams/<int:pk>/leave/<uuid:uid>/", teams.TeamLeave.as_view(), name="team-leave"),
     path("teams/<int:pk>/remove/", teams.TeamRemove.as_view(), name="team-remove"),
+    path("audit/", audit.Audit.as_view(), name="audit"),
+    path("audit/check/", audit.AuditCheck.as_view(), name="audit-check"),
 ]
