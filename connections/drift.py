@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,12 +47,12 @@ def compare(before: Sequence[Table], after: Sequence[Table]) -> list[Change]:
 
 def _by_name(tables: Iterable[Table]) -> dict[tuple[str, str, str], Table]:
     """Key tables by name; where a name stands for two kinds (Redis's patterns), by kind too."""
-    found: dict[tuple[str, str, str], Table] = {}
     listed = list(tables)
-    names = [(table["schema"], table["name"]) for table in listed]
+    names = Counter((table["schema"], table["name"]) for table in listed)
+    found: dict[tuple[str, str, str], Table] = {}
     for table in listed:
         name = (table["schema"], table["name"])
-        found[(*name, str(table.get("kind", "")) if names.count(name) > 1 else "")] = table
+        found[(*name, str(table.get("kind", "")) if names[name] > 1 else "")] = table
     return found
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
+from time import perf_counter
 from typing import Any
 
 from django.db import transaction
@@ -14,7 +15,7 @@ from accounts import audit
 from accounts.models import User
 from connections import connectors, scanning
 from connections.connectors import Connector, Query, Result, TestResult
-from connections.models import Connection, SchemaSnapshot
+from connections.models import Connection, PastQuery, SchemaSnapshot
 from connections.services.guards import open_row, require_usable
 from mcp_site.core import clock
 from mcp_site.core.errors import AppError, Forbidden, Rejected
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MAX_QUERY_ROWS = 10_000
 QUERY_SECONDS = 60.0
+MAX_PAST_QUERIES = 100
 
 
 def test_connection(*, by: User, connection: Connection) -> TestResult:
@@ -98,4 +100,20 @@ def run_query(
         changes = {"sql": text, "params": sorted(params), "limit": limit}
         audit.log(by, "connection.query", connection, changes=changes)
     query = Query(sql=sql, params=params, read_only=True, max_rows=limit, timeout=QUERY_SECONDS)
-    return connector.query(connectors.read_config(connector, opened.config), query)
+    start = perf_counter()
+    try:
+        result = connector.query(connectors.read_config(connector, opened.config), query)
+    except AppError as exc:
+        _remember(by, connection, text, start, error=Masker(opened.secrets).text(exc.detail)[:2000])
+        raise
+    _remember(by, connection, text, start, row_count=len(result.rows), truncated=result.truncated)
+    return result
+
+
+def _remember(by: User, connection: Connection, sql: str, start: float, **outcome: Any) -> None:
+    """Keep the query for the person who asked, and no more than the newest of theirs."""
+    with transaction.atomic():
+        ms = round((perf_counter() - start) * 1000, 1)
+        PastQuery.objects.create(user=by, connection=connection, sql=sql, ms=ms, **outcome)
+        kept = PastQuery.objects.filter(user=by, connection=connection).order_by("-id")[:MAX_PAST_QUERIES]
+        PastQuery.objects.filter(user=by, connection=connection).exclude(pk__in=kept.values("pk")).delete()

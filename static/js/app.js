@@ -8,3 +8,4 @@ import "./run-live.js";
 import "./search-key.js";
 import "./hash-token.js";
 import "./open-dialog.js";
+import "./schema-search.js";

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
 
 from accounts import access
-from accounts.mixins import PageView, sentences_of
-from connections import connectors, services
+from accounts.mixins import PageView
+from connections import connectors
 from connections.forms import ConnectionFilterForm, QueryForm, SchemaForm
-from connections.models import Connection, SchemaSnapshot
+from connections.models import Connection, PastQuery, SchemaSnapshot
+from connections.rules import tags_of
 from mcp_site.core import uses
-from mcp_site.core.errors import AppError, Forbidden
 from mcp_site.core.registry import UnknownPlugin
 
 PAGE_SIZE = 50
+PAST_SHOWN = 10
 # More tables than these are found by searching, not by scrolling.
 MAX_TABLES = 300
 
@@ -35,7 +34,7 @@ class ConnectionList(PageView):
         form = ConnectionFilterForm(request.GET)
         found = self._narrowed(Connection.objects.visible_to(self.person), form.chosen).for_api().order_by("slug")
         page = Paginator(found, PAGE_SIZE).get_page(form.chosen.get("page"))
-        context = {"form": form, "page": page}
+        context = {"form": form, "page": page, "may_create": access.can(self.person, "connection.create")}
         return self.page_or_part(
             "connections/connection_list.html", "connections/partials/connection_rows.html", context
         )
@@ -49,7 +48,7 @@ class ConnectionList(PageView):
         return found
 
 
-class _OfOne(PageView):
+class OfOne(PageView):
     """What the pages of one connection share."""
 
     section = "connections"
@@ -67,13 +66,15 @@ class _OfOne(PageView):
             "test": "test" in usable and access.can(self.person, "connection.use", connection),
             "scan": "scan" in usable and access.can(self.person, "connection.use", connection),
             "query": "query" in usable and access.can(self.person, "connection.query", connection),
+            "edit": not connection.is_archived and access.can(self.person, "connection.edit", connection),
         }
         context = {
             "connection": connection,
+            "past": past_queries(self.person, connection) if may["query"] else [],
             "config": _settings(connection),
             "may": may,
             "has_schema": "scan" in known,
-            "query_form": QueryForm(),
+            "query_form": QueryForm(initial=self._again(connection)),
             "uses": uses.find("connection", connection.pk, by=self.person),
             **self.schema(connection),
             **more,
@@ -85,22 +86,43 @@ class _OfOne(PageView):
         form = SchemaForm(self.request.GET)
         form.is_valid()
         search, wanted = form.cleaned_data.get("search", ""), form.cleaned_data.get("table", "")
-        snapshot = SchemaSnapshot.objects.filter(connection=connection).order_by("-number").first()
+        snapshot = SchemaSnapshot.objects.filter(connection=connection).defer("tables").order_by("-number").first()
         if snapshot is None:
             return {"snapshot": None}
-        tables = snapshot.tables_with(search)
-        named = {f"{table['schema']}.{table['name']}": table for table in tables}
+        tables, found = snapshot.outline(search, MAX_TABLES)
+        named = snapshot.table(wanted) if wanted else None
+        if named is None and tables:
+            named = snapshot.table(f"{tables[0]['schema']}.{tables[0]['name']}")
         return {
             "snapshot": snapshot,
             "search": search,
-            "found": len(tables),
-            "schemas": _by_schema(tables[:MAX_TABLES]),
-            "is_cut": len(tables) > MAX_TABLES,
-            "table": _with_keys(named.get(wanted) or (tables[0] if tables else None)),
+            "found": found,
+            "schemas": _by_schema(tables),
+            "is_cut": found > MAX_TABLES,
+            "table": _with_keys(named),
         }
 
+    def _again(self, connection: Connection) -> dict[str, Any]:
+        """Return the statement of the past query that the address names (`?again=`), if it is the person's own."""
+        raw = self.request.GET.get("again", "")
+        past = PastQuery.objects.filter(user=self.person, connection=connection)
+        found = past.filter(pk=int(raw[:12])).first() if raw.isascii() and raw.isdecimal() else None
+        return {"sql": found.sql} if found else {}
 
-class ConnectionDetail(_OfOne):
+
+class SchemaIndex(OfOne):
+    """Names of all tables and columns, which the browser searches by itself: instant at thousands of tables."""
+
+    def get(self, request: HttpRequest, slug: str) -> HttpResponse:
+        """Answer `{"tables": [[schema, name, rows, "column column …"], …]}`; it stays true for its snapshot."""
+        snapshot = SchemaSnapshot.objects.filter(connection=self.find(slug)).defer("tables").order_by("-number").first()
+        response = JsonResponse({"tables": snapshot.index() if snapshot else []})
+        # The address names the snapshot, so what was answered once stays right.
+        response["Cache-Control"] = "private, max-age=86400"
+        return response
+
+
+class ConnectionDetail(OfOne):
     """One connection."""
 
     def get(self, request: HttpRequest, slug: str) -> HttpResponse:
@@ -112,58 +134,9 @@ class ConnectionDetail(_OfOne):
         return self.show(connection)
 
 
-class ConnectionTest(_OfOne):
-    """Trying the connection."""
-
-    def post(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Test, keep the result, and show it."""
-        connection = self.find(slug)
-        with self.saying():
-            services.test_connection(by=self.person, connection=connection)
-        return redirect("connection-detail", slug)
-
-
-class ConnectionScan(_OfOne):
-    """Reading the schema."""
-
-    def post(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Scan, and say whether anything changed."""
-        connection = self.find(slug)
-        with self.saying():
-            snapshot = services.scan_connection(by=self.person, connection=connection)
-            said = "is new" if snapshot.is_new else "is still true: the schema did not change"
-            messages.success(request, f"Snapshot {snapshot.number} {said}.")
-        return redirect("connection-detail", slug)
-
-
-class ConnectionQuery(_OfOne):
-    """The small query console."""
-
-    def get(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Send whoever reloads the page of a result back to the form."""
-        return redirect("connection-detail", slug)
-
-    def post(self, request: HttpRequest, slug: str) -> HttpResponse:
-        """Run one statement that reads, and show what came of it beside the form."""
-        connection = self.find(slug)
-        form = QueryForm(request.POST)
-        context: dict[str, Any] = {"query_form": form}
-        status = 400
-        if form.is_valid():
-            asked = {"sql": form.cleaned_data["sql"], "limit": form.cleaned_data["limit"]}
-            try:
-                result = services.run_query(by=self.person, connection=connection, **asked)
-                context |= {"result": result.as_json(), "warnings": result.warnings}
-                status = 200
-            except Forbidden as exc:
-                # There is no form to say it beside.
-                raise PermissionDenied(exc.detail) from exc
-            except AppError as exc:
-                context["problems"] = sentences_of(exc)
-                status = exc.status
-        if getattr(request, "htmx", False):
-            return self.page("connections/partials/query.html", {"connection": connection, **context}, status=status)
-        return self.show(connection, status=status, **context)
+def past_queries(person: Any, connection: Connection) -> list[PastQuery]:
+    """Return what the person asked of the connection before, newest first."""
+    return list(PastQuery.objects.filter(user=person, connection=connection).order_by("-id")[:PAST_SHOWN])
 
 
 def _capabilities(connection: Connection) -> frozenset[str]:
@@ -202,7 +175,11 @@ def _with_keys(table: dict[str, Any] | None) -> dict[str, Any] | None:
     primary = dict.fromkeys(table.get("primary_key", []), "primary key")
     foreign = {name: f"→ {key['table']}" for key in table.get("foreign_keys", []) for name in key.get("columns", [])}
     columns = [
-        {**column, "key": ", ".join(keys[column["name"]] for keys in (primary, foreign) if column["name"] in keys)}
+        {
+            **column,
+            "tags": tags_of(column["name"]),
+            "key": ", ".join(keys[column["name"]] for keys in (primary, foreign) if column["name"] in keys),
+        }
         for column in table["columns"]
     ]
     return {**table, "columns": columns, "full_name": f"{table['schema']}.{table['name']}"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 
 from accounts.forms import FilterForm
@@ -23,6 +25,21 @@ class SchemaForm(forms.Form):
 
     search = forms.CharField(required=False, max_length=200)
     table = forms.CharField(required=False, max_length=500)
+
+
+class CompareForm(forms.Form):
+    """`?from=&to=`: numbers of snapshots; what is no number counts as not given."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        for name in ("from", "to"):
+            self.fields[name] = forms.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+        self.is_valid()
+
+    @property
+    def numbers(self) -> tuple[int | None, int | None]:
+        """Return the two numbers, None where there is none."""
+        return self.cleaned_data.get("from"), self.cleaned_data.get("to")
 
 
 class QueryForm(forms.Form):
