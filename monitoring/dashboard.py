@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
+
+from django.db.models import Sum
 
 from accounts.models import User
 from connections.models import Connection
 from definitions.models import Definition
 from mcp_site.core import clock
 from monitoring import stats
-from monitoring.models import Alert, Notification
+from monitoring.models import Alert, Notification, Rollup, Series
 from monitoring.states import AlertState
 from monitoring.stats import Outcomes
 from workflows.models import Run, Workflow
@@ -118,6 +121,16 @@ def open_alerts(person: Any) -> int:
 def unread(person: Any) -> int:
     """Return how many lines of the person's inbox are unread. One query."""
     return Notification.objects.filter(person=person.pk, read_at=None).count()
+
+
+def spent_today(person: User) -> tuple[int, Decimal]:
+    """Return tokens and cost since midnight UTC: of the series, and of the runs, that `person` may see. Two queries."""
+    midnight = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    asked = Series.objects.visible_to(person).filter(name__in=("llm.input_tokens", "llm.output_tokens"))
+    rolled = Rollup.objects.filter(width=60, series__in=asked, at__gte=midnight)
+    tokens = rolled.aggregate(all=Sum("total"))["all"]
+    cost = Run.objects.visible_to(person).filter(created_at__gte=midnight).aggregate(all=Sum("cost"))["all"]
+    return int(tokens or 0), cost or Decimal(0)
 
 
 def chart_of(outcomes: Outcomes, now: datetime) -> Chart:

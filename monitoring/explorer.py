@@ -49,6 +49,8 @@ def ask(
     problems = []
     if not name:
         problems.append(Problem("name", "required", "is required"))
+    if any("\x00" in text for text in (name, *tags, *tags.values())):
+        problems.append(Problem("name", "null_character", "may not hold the NUL character, nor may tags"))
     if aggregate not in AGGREGATES:
         problems.append(Problem("aggregate", "invalid_choice", f"one of {', '.join(AGGREGATES)}"))
     seconds = int((end - start).total_seconds())

@@ -1,11 +1,11 @@
-"""Routes of rules, alerts, channels and inboxes."""
+"""Routes of rules, alerts, channels, inboxes, entities and the first page."""
 
 from __future__ import annotations
 
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from monitoring.api import alerts, channels
+from monitoring.api import alerts, channels, entities
 
 router = SimpleRouter(trailing_slash=False)
 router.register("alert-rules", alerts.RuleViewSet, basename="alert-rules")
@@ -13,4 +13,9 @@ router.register("alerts", alerts.AlertViewSet, basename="alerts")
 router.register("channels", channels.ChannelViewSet, basename="channels")
 router.register("notifications", channels.NotificationViewSet, basename="notifications")
 
-urlpatterns = [path("channel-types", channels.ChannelTypes.as_view()), *router.urls]
+urlpatterns = [
+    path("channel-types", channels.ChannelTypes.as_view()),
+    path("entities/<str:type>/<str:id>", entities.EntityDetail.as_view()),
+    path("dashboard/summary", entities.DashboardSummary.as_view()),
+    *router.urls,
+]

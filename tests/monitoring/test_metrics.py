@@ -175,6 +175,8 @@ def test_a_question_that_can_not_be_answered_names_its_parameter(api: Api, cyd: 
         ({"name": "x", "from": "later"}, ["from"]),
         ({"name": "x", "from": "2026-02-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, ["from"]),
         ({"name": "x", "tags": "a"}, ["tags"]),
+        ({"name": "x\x00"}, ["name"]),
+        ({"name": "x", "tag.a": "\x00"}, ["name"]),
     ]:
         answer = client.get("/metrics/series", query)
         assert (answer.status_code, _attrs(answer)) == (400, attrs), query
