@@ -168,7 +168,7 @@ def note_of(step: StepRun, progress: Mapping[str, Any] | None, now: datetime) ->
         case "skipped" | "cancelled":
             return (step.reason or step.state).replace("_", " ")
         case _:
-            return ""
+            return "taken over" if step.reason == "reused" else ""
 
 
 def _filled(step: StepRun, progress: Mapping[str, Any] | None) -> int | None:
@@ -249,8 +249,8 @@ def _segments(step: StepRun, tries: Sequence[Attempt], axis: Axis, now: datetime
             found.append(_segment(look, "", end_of_last, attempt.started_at, axis))
         ended = attempt.ended_at or now
         state = attempt.outcome or "running"
-        # A map's own try ends when its items are made; its bar goes on to the last of them.
-        if step.first_item is not None and attempt is tries[-1]:
+        # The try of a map ends when its items are made, that of an approval when it has asked; the bar goes on.
+        if attempt.outcome == "waiting" and attempt is tries[-1]:
             ended, state = step.finished_at or now, step.state
         found.append(_segment("att", _tried(state), attempt.started_at, ended, axis))
         end_of_last, look = ended, "wait"
