@@ -18,6 +18,7 @@ from accounts.models import ApiKey
 from accounts.models.api_key import MARK
 from accounts.permissions import actor
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
 from mcp_site.core.serializers import Strict
 
@@ -107,6 +108,7 @@ class KeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
         return Response(NewKeySerializer(key, context={"text": text}).data, status=201)
 
     @extend_schema(request=KeyCreate, responses={201: NewKeySerializer})
+    @once(secret=True)
     def create(self, request: Request) -> Response:
         """Make a key; its text is in this answer and nowhere else."""
         body = KeyCreate(data=request.data)
@@ -115,6 +117,7 @@ class KeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
 
     @extend_schema(request=RotateBody, responses={201: NewKeySerializer})
     @action(detail=True, methods=["post"])
+    @once(secret=True)
     def rotate(self, request: Request, uid: str) -> Response:
         """Make its successor; the old one goes on for `overlap_seconds` (a day)."""
         body = RotateBody(data=request.data)

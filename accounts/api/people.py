@@ -20,6 +20,7 @@ from accounts.models.user import plain_email
 from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.once import once
 
 
 class UserFilter(django_filters.FilterSet):
@@ -74,6 +75,7 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery)
         return super().list(request, *args, **kwargs)
 
     @extend_schema(request=shapes.InviteBody, responses={201: shapes.InvitedSerializer})
+    @once(secret=True)
     def create(self, request: Request) -> Response:
         """Invite somebody: a letter is sent, and its link is in this answer for where no mail server is set up."""
         given = shapes.read(shapes.InviteBody, request)

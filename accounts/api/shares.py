@@ -20,6 +20,7 @@ from accounts.models import Grant, User
 from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.once import once
 
 
 class Shares(StrictQuery):
@@ -45,6 +46,7 @@ class Shares(StrictQuery):
         return Response({"results": shapes.ShareSerializer(self._thing(slug)[1], many=True).data})
 
     @extend_schema(request=shapes.ShareBody, responses={201: shapes.ShareSerializer})
+    @once()
     def create(self, request: Request, slug: str) -> Response:
         """Share it with a person or a team."""
         thing, _ = self._thing(slug)

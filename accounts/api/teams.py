@@ -16,6 +16,7 @@ from accounts.api import serializers as shapes
 from accounts.models import Role
 from accounts.permissions import actor
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.once import once
 
 
 class TeamViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
@@ -36,6 +37,7 @@ class TeamViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery)
         return Response(shapes.TeamSerializer(shown).data, status=status)
 
     @extend_schema(request=shapes.TeamBody, responses={201: shapes.TeamSerializer})
+    @once()
     def create(self, request: Request) -> Response:
         """Make a team."""
         given = shapes.read(shapes.TeamBody, request)
