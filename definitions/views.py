@@ -72,6 +72,7 @@ class DefinitionDetail(PageView):
             "aliases": _aliases(definition),
             "version": version,
             "uses": uses.find("definition", definition.pk, by=self.person),
+            "may_share": access.can(self.person, "definition.edit", definition),
             "may_run": access.can(self.person, "definition.run", definition) and not definition.is_archived,
             **(_shown(definition, version) if version else {}),
         }

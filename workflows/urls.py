@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from accounts.views import shares
+from workflows.models import Workflow
 from workflows.views import approvals, comparing, definitions, reruns, runs, schedules, triggers, workflows
 
 urlpatterns: list[URLPattern] = [
     path("workflows/", workflows.WorkflowList.as_view(), name="workflow-list"),
     path("workflows/<slug:slug>/", workflows.WorkflowDetail.as_view(), name="workflow-detail"),
+    *shares.routes(Workflow, "workflows"),
     path("workflows/<slug:slug>/run/", workflows.WorkflowRun.as_view(), name="workflow-run"),
     path("schedules/", schedules.ScheduleList.as_view(), name="schedule-list"),
     path("schedules/new/", schedules.ScheduleNew.as_view(), name="schedule-new"),

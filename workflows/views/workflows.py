@@ -81,6 +81,7 @@ class _OfWorkflow(PageView):
             "versions": list(workflow.versions.select_related("created_by").defer("graph")[:MAX_VERSIONS]),
             "aliases": _aliases(workflow),
             "runs": latest[:8],
+            "may_share": access.can(self.person, "workflow.edit", workflow),
             "may_run": workflow.archived_at is None and access.can(self.person, "workflow.run", workflow),
             "schedules": schedules.rows_of(self.person, Schedule.objects.filter(workflow=workflow).for_api()),
         }
