@@ -8,6 +8,7 @@ from mcp_site.core.admin import ReadOnly
 from monitoring.models import (
     Alert,
     AlertRule,
+    Beat,
     Channel,
     Counter,
     Delivery,
@@ -102,3 +103,10 @@ class DueAdmin(ReadOnly):
     """What waits to be rolled up."""
 
     list_display = ("series_id", "width", "lower", "upper")
+
+
+@admin.register(Beat)
+class BeatAdmin(ReadOnly):
+    """Signs of life of clock and workers."""
+
+    list_display = ("name", "at")

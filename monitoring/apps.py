@@ -15,8 +15,9 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         """Let the clock measure the panel, roll samples up, judge series by rules, and send what is queued."""
         from mcp_site.core import ticks
-        from monitoring import alerting, capture, rollups
+        from monitoring import alerting, capture, rollups, tasks
 
+        ticks.register("monitoring.beat", 15.0, tasks.beat)
         ticks.register("monitoring.runs", 2.0, capture.measure_runs)
         ticks.register("monitoring.queue", 15.0, capture.measure_queue)
         # Alerts look at minutes, so those come quickly; nobody looks at an hour that has just begun.

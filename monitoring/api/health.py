@@ -50,10 +50,10 @@ class Health(APIView):
 
     @extend_schema(responses=_ANSWER, operation_id="health", tags=["health"])
     def get(self, request: Request) -> Response:
-        """Answer the state, and to Admins what was looked at."""
-        found = health.checks()
-        ok = all(check.ok for check in found)
-        answer: dict[str, object] = {"status": "ok" if ok else "unavailable"}
-        if access.can(request.user, "user.manage"):
+        """Answer `ok`, `degraded` or (503) `unavailable`, and to Admins what was looked at."""
+        found = health.all_checks()
+        status = health.verdict(found)
+        answer: dict[str, object] = {"status": status}
+        if access.can(request.user, "health.view"):
             answer["checks"] = [asdict(check) for check in found]
-        return Response(answer, status=200 if ok else 503)
+        return Response(answer, status=503 if status == "unavailable" else 200)
