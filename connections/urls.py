@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from accounts.views import shares
 from connections import views
+from connections.models import Connection
 
 urlpatterns: list[URLPattern] = [
     path("connections/", views.ConnectionList.as_view(), name="connection-list"),
@@ -19,4 +21,5 @@ urlpatterns: list[URLPattern] = [
     path("connections/<slug:slug>/archive/", views.ConnectionArchive.as_view(), name="connection-archive"),
     path("connections/<slug:slug>/compare/", views.SnapshotCompare.as_view(), name="connection-compare"),
     path("connections/<slug:slug>/schema.json", views.SchemaIndex.as_view(), name="connection-schema-index"),
+    *shares.routes(Connection, "connections"),
 ]

@@ -18,6 +18,7 @@ from connections.connectors.base import (
 )
 from connections.connectors.configs import merged, read_config, split
 from connections.connectors.files import allow_files_under
+from connections.connectors.own import know_own_database
 from connections.connectors.parameters import parameter_names, without_parameters
 from connections.sqlreads import Read
 from connections.sqlreads import reads_of as sql_reads_of
@@ -70,6 +71,7 @@ __all__ = [
     "all_connectors",
     "allow_files_under",
     "get",
+    "know_own_database",
     "merged",
     "parameter_names",
     "read_config",

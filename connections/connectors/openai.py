@@ -17,7 +17,7 @@ from mcp_site.core.egress import EgressRefused, http_client
 from mcp_site.core.errors import OtherSideFailed
 from mcp_site.core.masking import Masker
 
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS, _TOTAL_SECONDS = 10.0, 20.0
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _STATUS_ADVICE = {
     401: "The provider does not accept the key.",
@@ -88,14 +88,15 @@ class OpenAI(base.Connector):
 
 def _models(config: Any) -> tuple[int, bytes]:
     """Return status and body of the list of models. Raises ConnectorFailed."""
-    headers = {"Authorization": f"Bearer {config.api_key}", "Accept": "application/json"}
+    headers = {"Authorization": f"Bearer {config.api_key}", "Accept": "application/json", "Accept-Encoding": "identity"}
     try:
         with (
-            http_client(_TIMEOUT_SECONDS) as client,
+            http_client(_TIMEOUT_SECONDS, total=_TOTAL_SECONDS) as client,
             client.stream("GET", f"{config.base_url}/models", headers=headers) as answer,
         ):
             body = b""
-            for piece in answer.iter_bytes():
+            # Raw: a small answer that unpacks to gigabytes is not unpacked.
+            for piece in answer.iter_raw():
                 body += piece
                 if len(body) > _MAX_ANSWER_BYTES:
                     raise ConnectorFailed("The provider's answer is too large to be a list of models.")

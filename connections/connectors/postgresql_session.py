@@ -19,12 +19,14 @@ from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoade
 from psycopg.types.string import TextLoader
 
 from connections.connectors.base import ConnectorFailed
+from connections.connectors.own import require_foreign
 from connections.connectors.tls import context_of, refusal
 from connections.connectors.watch import Watch
 from mcp_site.core.masking import Masker
 
 # What libpq would look for in the home of the panel's user: named, so that it looks nowhere.
 _NOWHERE = "/nonexistent/model-control-panel"
+_IDENTITY = "select system_identifier::text, current_database() from pg_control_system()"
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
@@ -37,12 +39,25 @@ def session(config: Any, addresses: list[str]) -> Iterator[psycopg.Connection[tu
         except psycopg.Error as exc:
             raise failure(exc, config) from exc
         try:
+            _refuse_own(conn)
             _register_loaders(conn)
             yield conn
         except psycopg.Error as exc:
             raise failure(exc, config) from exc
         finally:
             conn.close()
+
+
+def _refuse_own(conn: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Raise ConnectorFailed if this is the panel's own database behind another address."""
+    row = None
+    try:
+        with conn.transaction():
+            row = conn.execute(_IDENTITY).fetchone()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFunction):
+        return  # then it is no server of ours, where every login may ask
+    if row is not None:
+        require_foreign((str(row[0]), str(row[1])))
 
 
 def failure(exc: psycopg.Error, config: Any) -> ConnectorFailed:

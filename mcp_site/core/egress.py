@@ -11,7 +11,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import Iterable, Iterator
+from time import monotonic
 from urllib.parse import urlsplit
 
 import httpcore
@@ -26,7 +28,12 @@ _METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192")
 )
-_NEVER = tuple(ipaddress.ip_network(text) for text in ("0.0.0.0/8", "169.254.0.0/16", "240.0.0.0/4", "fe80::/10"))
+_NEVER = tuple(
+    ipaddress.ip_network(text)
+    for text in ("0.0.0.0/8", "169.254.0.0/16", "240.0.0.0/4", "fe80::/10", "fec0::/10", "64:ff9b:1::/48")
+)
+# Addresses that once stood for IPv4 ones (all but ::1 among them), which Python takes for public.
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # What a host may not hold: a list of hosts, a socket's path, a user, a header's end.
 _BAD_HOST = re.compile(r"[\s\x00-\x20\x7f,/@\\?#%]")
@@ -80,21 +87,25 @@ def check(host: str, port: int) -> list[str]:
     return [str(address) for address in addresses]
 
 
-def http_client(timeout: float | httpx.Timeout = 30.0) -> httpx.Client:
+def http_client(timeout: float | httpx.Timeout = 30.0, *, total: float | None = None) -> httpx.Client:
     """Return an HTTP client that connects to checked addresses only, follows no redirect and ignores proxy settings.
 
-    What it raises beside httpx's own errors: EgressRefused, HostUnknown.
+    `timeout` is for each wait; `total` is how many seconds a connection may last in all, however slowly the other side
+    feeds it. What it raises beside httpx's own errors: EgressRefused, HostUnknown.
     """
     return httpx.Client(
-        transport=_GuardedTransport(trust_env=False), timeout=timeout, follow_redirects=False, trust_env=False
+        transport=_GuardedTransport(trust_env=False, total=total),
+        timeout=timeout,
+        follow_redirects=False,
+        trust_env=False,
     )
 
 
 class _GuardedBackend(httpcore.NetworkBackend):
     """Opens sockets to checked addresses. Host header and TLS name stay those of the URL."""
 
-    def __init__(self) -> None:
-        self._inner = httpcore.SyncBackend()
+    def __init__(self, total: float | None) -> None:
+        self._inner, self._total = httpcore.SyncBackend(), total
 
     def connect_tcp(
         self,
@@ -107,7 +118,8 @@ class _GuardedBackend(httpcore.NetworkBackend):
         last: Exception | None = None
         for address in check(host, port):
             try:
-                return self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                stream = self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return stream if self._total is None else _Limited(stream, monotonic() + self._total)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as exc:
                 last = exc
         raise last or httpcore.ConnectError("no address")
@@ -118,10 +130,40 @@ class _GuardedBackend(httpcore.NetworkBackend):
         raise EgressRefused
 
 
+class _Limited(httpcore.NetworkStream):
+    """A connection that ends at a moment, whatever the other side still drips into it."""
+
+    def __init__(self, inner: httpcore.NetworkStream, end: float) -> None:
+        self._inner, self._end = inner, end
+
+    def _left(self, timeout: float | None) -> float:
+        left = self._end - monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the other side took too long")
+        return left if timeout is None else min(timeout, left)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, self._left(timeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Limited(self._inner.start_tls(ssl_context, server_hostname, self._left(timeout)), self._end)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._inner.get_extra_info(info)
+
+
 class _GuardedTransport(httpx.HTTPTransport):
     """httpx's transport over a pool whose sockets are opened by the guard."""
 
-    def __init__(self, *, trust_env: bool) -> None:
+    def __init__(self, *, trust_env: bool, total: float | None) -> None:
         super().__init__(trust_env=trust_env)
         # httpx has no argument for the network backend; the pool that it made has not been used yet.
         self._pool.close()
@@ -130,7 +172,7 @@ class _GuardedTransport(httpx.HTTPTransport):
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,
-            network_backend=_GuardedBackend(),
+            network_backend=_GuardedBackend(total),
         )
 
 
@@ -170,6 +212,7 @@ def _is_never_allowed(address: Address) -> bool:
         or address.is_multicast
         or address.is_unspecified
         or (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None)
+        or (address in _COMPATIBLE and not address.is_loopback)
         or any(address in network for network in _NEVER)
     )
 
