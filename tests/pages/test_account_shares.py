@@ -1,4 +1,4 @@
-"""The share dialog on the pages of definitions and workflows."""
+"""The share dialog on the pages of definitions, workflows and connections."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from accounts import access, services
 from accounts.models import Grant, Permission, User
+from connections import services as connections
 from tests.conftest import PASSWORD
 
 HTMX = {"HX-Request": "true"}
@@ -21,10 +22,13 @@ def text(answer: Any) -> str:
     return str(answer.content.decode())
 
 
-@pytest.fixture(params=["definition", "workflow"])
-def thing(request: pytest.FixtureRequest, prompt: Any, workflow: Any) -> Any:
+@pytest.fixture(params=["definition", "workflow", "connection"])
+def thing(request: pytest.FixtureRequest, prompt: Any, workflow: Any, ben: User) -> Any:
     """Something private of Ben's."""
-    made = prompt if request.param == "definition" else workflow
+    made = {"definition": prompt, "workflow": workflow}.get(request.param)
+    if made is None:
+        config = {"value": "not for others"}
+        made = connections.create_connection(by=ben, slug="token", name="Token", type="secret", config=config)
     made.visibility = "private"
     made.save()
     return made
