@@ -18,6 +18,7 @@ django_application = get_asgi_application()
 from accounts.authentication import SocketCredentials  # noqa: E402
 from mcp_site import checks, gate  # noqa: E402
 from mcp_site.core.ticks import TickThread  # noqa: E402  after django.setup()
+from monitoring import faults  # noqa: E402
 from workflows.routing import websocket_urlpatterns  # noqa: E402
 
 _routes = URLRouter(websocket_urlpatterns)
@@ -37,5 +38,6 @@ checks.refuse_unsafe_start()
 # The first request would otherwise wait for every page's code.
 get_resolver().url_patterns  # noqa: B018
 gate.wait()
+faults.begin()
 if settings.MCP_TICKS:
     TickThread().start()

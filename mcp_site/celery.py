@@ -34,8 +34,10 @@ def _learn_queues(sender: str, instance: Any, **_: Any) -> None:
 def _begin(**_: Any) -> None:
     """Start the clock, and look for steps that were ready before this worker came."""
     from mcp_site.core.ticks import TickThread
+    from monitoring import faults
     from workflows import tasks
 
+    faults.begin()
     if settings.MCP_TICKS:
         TickThread().start()
     tasks.begin()

@@ -11,8 +11,12 @@ def settings(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["console"], "level": level},
+        "handlers": {
+            "console": {"class": "logging.StreamHandler", "formatter": "line"},
+            # Groups what is logged with an exception; GET /errors shows it.
+            "faults": {"class": "monitoring.faults.FaultHandler", "level": "ERROR"},
+        },
+        "root": {"handlers": ["console", "faults"], "level": level},
         "loggers": {
             "httpx": {"level": "WARNING"},
             # The audit trail has every sign-in.

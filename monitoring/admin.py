@@ -13,6 +13,7 @@ from monitoring.models import (
     Counter,
     Delivery,
     Due,
+    Fault,
     MeasuredRun,
     Notification,
     RuleStanding,
@@ -110,3 +111,12 @@ class BeatAdmin(ReadOnly):
     """Signs of life of clock and workers."""
 
     list_display = ("name", "at")
+
+
+@admin.register(Fault)
+class FaultAdmin(ReadOnly):
+    """What went wrong, grouped."""
+
+    list_display = ("title", "source", "count", "runs", "first_seen", "last_seen")
+    list_filter = ("source",)
+    search_fields = ("title", "message")

@@ -19,7 +19,8 @@ from django.db.models import Count, Max, Min
 
 from definitions.models import DefinitionVersion
 from mcp_site.core import clock
-from monitoring import series
+from monitoring import faults, series
+from monitoring.faults import Seen
 from monitoring.models import MeasuredRun, Series
 from monitoring.series import Identity, Measured
 from workflows.models import Attempt, Run, StepRun
@@ -48,6 +49,7 @@ class _Tally:
 
     samples: list[Measured] = field(default_factory=list)
     counts: dict[tuple[str, tuple[tuple[str, str], ...]], float] = field(default_factory=lambda: defaultdict(float))
+    faults: list[Seen] = field(default_factory=list)
     _known: dict[Any, Identity] = field(default_factory=dict)
 
     def sample(self, name: str, tags: Mapping[str, str], at: datetime, value: float, **about: int | None) -> None:
@@ -80,6 +82,7 @@ def measure_runs() -> float | None:
         _measure_attempts(tally, runs)
         series.store(tally.samples)
         _count(tally.counts)
+        faults.write(tally.faults)
         MeasuredRun.objects.bulk_create(MeasuredRun(run_id=pk, finished_at=at) for pk, at in ended)
         newest = max(at for _, at in ended)
         MeasuredRun.objects.filter(finished_at__lt=newest - REMEMBERED).delete()
@@ -178,6 +181,17 @@ def _measure_attempt(tally: _Tally, attempt: Attempt, version: DefinitionVersion
     tags = {"definition": version.definition.slug, "version": str(version.number)}
     tally.sample("step.duration_seconds", tags, at, took, **about)
     tally.sample("step.failed", tags, at, float(outcome != StepState.SUCCEEDED), **about)
+    if outcome != StepState.SUCCEEDED:
+        error = attempt.error or {}
+        tally.faults.append(
+            faults.seen_in_run(
+                error_class=str(error.get("class") or outcome),
+                message=str(error.get("message") or ""),
+                definition_id=version.definition_id,
+                run_id=attempt.run_id,
+                at=at,
+            )
+        )
     tally.add("mcp_attempts_total", kind=kind, outcome=outcome)
     tally.observe("mcp_attempt_duration_seconds", took, kind=kind)
     usage = attempt.usage or {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from monitoring.api import alerts, channels, entities
+from monitoring.api import alerts, channels, entities, errors
 
 router = SimpleRouter(trailing_slash=False)
 router.register("alert-rules", alerts.RuleViewSet, basename="alert-rules")
 router.register("alerts", alerts.AlertViewSet, basename="alerts")
 router.register("channels", channels.ChannelViewSet, basename="channels")
+router.register("errors", errors.ErrorViewSet, basename="errors")
 router.register("notifications", channels.NotificationViewSet, basename="notifications")
 
 urlpatterns = [

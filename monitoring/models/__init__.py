@@ -6,6 +6,7 @@ from monitoring.models.alert import Alert, AlertRule, RuleStanding
 from monitoring.models.beat import Beat
 from monitoring.models.channel import Channel, Delivery, Notification
 from monitoring.models.counter import Counter, MeasuredRun
+from monitoring.models.fault import Fault, FaultSource
 from monitoring.models.series import Due, Rollup, Sample, Series
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Counter",
     "Delivery",
     "Due",
+    "Fault",
+    "FaultSource",
     "MeasuredRun",
     "Notification",
     "Rollup",
