@@ -16,7 +16,7 @@ _API_PREFIXES = ("/api/", "/auth/", "/users", "/orchestration/", "/metrics", "/h
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith(_API_PREFIXES) and not request.path.endswith("/users/")
+    return request.path.startswith(_API_PREFIXES) and not request.path.endswith(("/users/", "/health/"))
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -10,7 +10,7 @@ from django import forms
 from accounts.forms import FilterForm, PanelForm
 from mcp_site.core import clock
 from monitoring import spans
-from monitoring.models import AlertRule, Channel
+from monitoring.models import AlertRule, Channel, FaultSource
 from monitoring.sketch import AGGREGATES
 from monitoring.states import AlertState, Comparison, NoData, Severity
 
@@ -32,6 +32,14 @@ class AlertFilterForm(FilterForm):
         required=False, choices=[("", "Not resolved"), *AlertState.choices, ("all", "All")], label="State"
     )
     severity = forms.ChoiceField(required=False, choices=[("", "Any severity"), *Severity.choices], label="Severity")
+
+
+class FaultFilterForm(FilterForm):
+    """`?source=&search=`."""
+
+    source = forms.ChoiceField(
+        required=False, choices=[("", "Anywhere"), *FaultSource.choices], label="Where it happened"
+    )
 
 
 class ExplorerForm(FilterForm):

@@ -14,7 +14,8 @@ from django.conf import settings
 from django.db.models import Count, Min
 
 from mcp_site.core import clock
-from monitoring.models import Counter
+from monitoring.models import Alert, Counter
+from monitoring.states import AlertState, Severity
 from workflows.models import Run, StepRun
 from workflows.states import RUN_TERMINAL, RunState, StepState
 
@@ -32,6 +33,7 @@ HELP = {
     "mcp_runs": ("gauge", "Runs that have not ended, by state."),
     "mcp_steps_running": ("gauge", "Steps that a worker holds now."),
     "mcp_queue_depth": ("gauge", "Steps that wait for a worker, by queue."),
+    "mcp_alerts_unresolved": ("gauge", "Alerts that are not resolved, by severity and state."),
     "mcp_queue_oldest_seconds": ("gauge", "For how long the first of them has waited, by queue."),
 }
 _PARTS = ("_bucket", "_count", "_sum")
@@ -39,7 +41,7 @@ Value = tuple[str, dict[str, str], float]
 
 
 def text() -> str:
-    """Return the whole exposition, families in the order of HELP. Five queries."""
+    """Return the whole exposition, families in the order of HELP. Six queries."""
     values = [*_counters(), *_gauges()]
     by_family: dict[str, list[Value]] = {}
     for value in values:
@@ -67,6 +69,12 @@ def _gauges() -> Iterator[Value]:
         if state not in RUN_TERMINAL:
             yield "mcp_runs", {"state": state.value}, states.get(state, 0)
     yield "mcp_steps_running", {}, StepRun.objects.filter(state=StepState.RUNNING).count()
+    alerts = Alert.objects.unresolved().order_by().values_list("severity", "state").annotate(alerts=Count("pk"))
+    found = {(severity, state): number for severity, state, number in alerts}
+    for severity in Severity:
+        for standing in (AlertState.OPEN, AlertState.ACKNOWLEDGED):
+            labels = {"severity": severity.value, "state": standing.value}
+            yield "mcp_alerts_unresolved", labels, found.get((severity, standing), 0)
     ready = StepRun.objects.filter(state=StepState.READY).order_by().values("queue")
     for row in ready.annotate(steps=Count("pk"), oldest=Min("ready_at")).order_by("queue"):
         yield "mcp_queue_depth", {"queue": row["queue"]}, row["steps"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 
 from accounts import access
 from accounts.models import User
@@ -58,3 +59,7 @@ class Fault(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def get_absolute_url(self) -> str:
+        """Return the page."""
+        return reverse("fault-detail", args=[self.fingerprint])

@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from mcp_site.core import clock
-from monitoring import alerting, rollups, series, services
-from monitoring.models import Alert, AlertRule, Notification
+from monitoring import alerting, faults, rollups, series, services
+from monitoring.models import Alert, AlertRule, Fault, Notification
 from monitoring.series import Identity, Measured
 from tests.monitoring.receiver import receiving
 
@@ -233,3 +233,33 @@ def test_lists_ask_as_much_for_one_row_as_for_ten(browser: Browser, ben: User, p
 @pytest.mark.parametrize("path", ["/alerts/", "/alerts/rules/", "/alerts/channels/", "/monitoring/", "/notifications/"])
 def test_strangers_are_sent_to_the_sign_in(browser: Browser, path: str) -> None:
     assert browser(None).get(path).status_code == 302
+
+
+def test_errors_are_listed_with_their_place(browser: Browser, cyd: User) -> None:
+    client = browser(cyd)
+    assert "No errors" in client.get("/errors/").content.decode()
+    at = clock.now()
+    faults.write(
+        [
+            faults.Seen("panel", "ValueError", "tick <b>x</b> failed", ("a",), at, ("monitoring/x.py:3 main",))
+            for _ in "12"
+        ]
+    )
+
+    page = client.get("/errors/").content.decode()
+    one = client.get(Fault.objects.get().get_absolute_url()).content.decode()
+
+    assert "tick &lt;b&gt;x&lt;/b&gt; failed" in page
+    assert "monitoring/x.py:3 main" in one
+    assert "Nothing matches" in client.get("/errors/?source=run").content.decode()
+    assert client.get("/errors/none/").status_code == 404
+
+
+def test_health_is_for_admins(browser: Browser, ada: User, ben: User) -> None:
+    page = browser(ada).get("/health/").content.decode()
+
+    assert "no worker takes messages" in page
+    assert "Degraded" in page
+    assert "<html" not in browser(ada).get("/health/", headers={"HX-Request": "true"}).content.decode()
+    refused = browser(ben).get("/health/")
+    assert (refused.status_code, "<html" in refused.content.decode()) == (403, True)
