@@ -17,6 +17,7 @@ from accounts.services.shares import change_share, share, unshare
 from accounts.services.sign_in import (
     ask_reset,
     change_password,
+    end_other_sessions,
     end_session,
     give_ticket,
     note_failed,
@@ -39,6 +40,7 @@ __all__ = [
     "create_admin",
     "create_team",
     "decide_role",
+    "end_other_sessions",
     "end_session",
     "export_audit",
     "give_ticket",

@@ -13,7 +13,7 @@ from accounts import access, audit
 from accounts.models import ApiKey, User
 from accounts.models.api_key import MARK, SCOPES
 from mcp_site.core import clock
-from mcp_site.core.errors import Conflict, Problem, reject_if
+from mcp_site.core.errors import Conflict, Forbidden, Problem, reject_if
 
 
 def _scope_problems(owner: User, scopes: Sequence[str]) -> Iterator[Problem]:
@@ -68,8 +68,12 @@ def issue_key(
 
 @transaction.atomic
 def rotate_key(*, by: User, key: ApiKey, overlap: timedelta) -> tuple[ApiKey, str]:
-    """Make a key with the same rights; the old one goes on for `overlap`. Raises Conflict for one that is dead."""
-    _require_own(by, key)
+    """Make a key with the same rights; the old one goes on for `overlap`. Raises Conflict for one that is dead.
+
+    For its owner alone: it acts as that person, so not even an Admin may hold it. Raises Forbidden.
+    """
+    if key.owner_id != by.pk:
+        raise Forbidden("Only its owner may rotate a key. You may revoke it.")
     if not key.is_usable:
         raise Conflict("This key is revoked or expired; make a new one.", code="key_ended")
     new, text = issue_key(

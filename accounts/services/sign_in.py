@@ -75,6 +75,16 @@ def end_session(*, by: User, session: Session) -> None:
 
 
 @transaction.atomic
+def end_other_sessions(*, by: User, keep: Session | None) -> int:
+    """End every sign-in of the caller but `keep`; return how many there were."""
+    others = by.sessions.exclude(pk=keep.pk) if keep else by.sessions.all()
+    ended = tokens.end(others, "revoked")
+    if ended:
+        audit.log(by, "auth.end_sessions", by, changes={"sessions": [len(ended), 0]})
+    return len(ended)
+
+
+@transaction.atomic
 def change_password(*, by: User, current: str, new: str, keep: Session | None) -> None:
     """Set the caller's own password and end every other sign-in than `keep`. Raises Rejected."""
     locked = User.objects.select_for_update().get(pk=by.pk)

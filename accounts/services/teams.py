@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from accounts import access, audit
 from accounts.models import Role, User
@@ -53,7 +54,9 @@ def rename_team(*, by: User, team: Group, name: str) -> Group:
 def set_members(*, by: User, team: Group, members: Sequence[UUID]) -> Group:
     """Make `members` (people's ids) the team's members. Raises Forbidden, Rejected naming who is unknown."""
     access.require(by, "user.manage")
-    found = {user.uid: user for user in User.objects.filter(uid__in=members, is_active=True)}
+    # Who is in it already may stay, switched off or not.
+    welcome = Q(is_active=True) | Q(groups=team)
+    found = {user.uid: user for user in User.objects.filter(welcome, uid__in=members).distinct()}
     reject_if(
         Problem(f"members.{place}", "unknown_person", "nobody active has this id")
         for place, uid in enumerate(members)

@@ -8,7 +8,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth import logout, update_session_auth_hash
 from django.core.paginator import Paginator
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.functional import cached_property
@@ -160,11 +159,7 @@ class SessionsEnd(_Account):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """End them, all or none."""
-        known = self.current.pk if self.current else 0
-        with transaction.atomic():
-            others = list(self.sign_ins().exclude(pk=known))
-            for session in others:
-                services.end_session(by=self.person, session=session)
-        said = f"{len(others)} sign-in{'' if len(others) == 1 else 's'} ended." if others else "There was no other."
+        ended = services.end_other_sessions(by=self.person, keep=self.current)
+        said = f"{ended} sign-in{'' if ended == 1 else 's'} ended." if ended else "There was no other."
         messages.success(request, said)
         return redirect("account")

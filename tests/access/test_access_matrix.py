@@ -63,7 +63,7 @@ def sign_of(answer: Any) -> str:
 
 
 def knock(world: World, route: str, principal: str) -> str:
-    """Try the route as `principal`, undo what it did, and return the sign of the answer."""
+    """Try the route as `principal`, undo it, and return the sign of the answer (`.-` where nothing was done)."""
     method, template = route.split(" ", 1)
     key = row_of(route)
     is_page = table.ROWS[key].startswith("page") or table.ROWS[key] == table.OPEN_PAGE
@@ -72,17 +72,11 @@ def knock(world: World, route: str, principal: str) -> str:
     body = table.BODIES.get(key, {}) if method != "GET" else None
     before = AuditEvent.objects.count()
     with transaction.atomic():
-        answer = getattr(client, method.lower())(
-            path, body, **({"format": "multipart"} if is_page and body == {} else {})
-        )
+        form = {"format": "multipart"} if is_page and body == {} else {}
+        answer = getattr(client, method.lower())(path, body, **form)
         sign = sign_of(answer)
-        if (
-            sign == "."
-            and answer.status_code == 302
-            and AuditEvent.objects.count() == before
-            and "-" in table.ROWS[key]
-        ):
-            sign = "-" if principal != "admin" and principal != "editor_owner" else "."
+        if sign == "." and AuditEvent.objects.count() == before:
+            sign = ".-"
         transaction.set_rollback(True)
     return sign
 
@@ -103,7 +97,7 @@ def test_everybody_comes_through_just_where_the_table_says(settings: Any) -> Non
             if want != got:
                 wrong.append(f"{route} as {principal}: {got} instead of {want}")
 
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_only_admins_come_into_the_django_admin(settings: Any) -> None:

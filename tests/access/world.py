@@ -40,6 +40,13 @@ def person(name: str, role: Role) -> User:
     return user
 
 
+class _OrNothing(dict[str, str]):
+    """Gives an id of nothing for a parameter that no thing of the world stands for."""
+
+    def __missing__(self, name: str) -> str:
+        return "0192e7a0-0000-7000-8000-000000000000"
+
+
 @dataclass
 class World:
     """Who knocks (`headers` by principal, `people` by name), and what stands in the place of each path parameter."""
@@ -62,9 +69,9 @@ class World:
 
     def path(self, template: str) -> str:
         """Return `template` with its parameters filled in."""
-        noun = next((part for part in template.removeprefix("/api/v1").split("/") if part), "")
-        values = self.values.get(noun, {})
-        return template.format_map({**self.values[""], **values})
+        nouns = [part for part in template.removeprefix("/api/v1").split("/") if part]
+        values = self.values.get("/".join(nouns[:2]), self.values.get(nouns[0] if nouns else "", {}))
+        return template.format_map(_OrNothing({**self.values[""], **values}))
 
 
 def bearer(token: Any) -> dict[str, str]:
@@ -129,7 +136,7 @@ def _things(world: World) -> None:
     _made(owner.post(f"{v1}/definitions/thing/versions", {"config": config}))
     _made(owner.put(f"{v1}/definitions/thing/aliases/live", {"version": 1}))
     graph = {"steps": [{"key": "a", "definition": "thing"}]}
-    _made(owner.post(f"{v1}/workflows", {"slug": "flow", "name": "Flow", "graph": graph, **private}))
+    flow = _made(owner.post(f"{v1}/workflows", {"slug": "flow", "name": "Flow", "graph": graph, **private}))
     _made(owner.put(f"{v1}/workflows/flow/aliases/live", {"version": 1}))
     base = {"slug": "base", "name": "Base", "type": "secret", "config": {"value": "not so secret"}, **private}
     _made(owner.post(f"{v1}/connections", base))
@@ -155,12 +162,16 @@ def _things(world: World) -> None:
         "definitions": {"slug": "thing", "share": shares["definitions"]},
         "workflows": {"slug": "flow", "share": shares["workflows"]},
         "connections": {"slug": "base", "share": shares["connections"]},
-        "runs": {"uid": run["id"], "artifact": uid, "name": "steps"},
+        "runs": {"uid": run["id"], "artifact": uid, "name": "steps", "other": run["id"]},
         "schedules": {"uid": schedule["id"]},
         "triggers": {"uid": trigger["id"]},
         "api-keys": {"uid": key["id"]},
         "alert-rules": {"uid": rule["id"]},
         "alerts": {"uid": alert["id"]},
+        "alerts/rules": {"uid": rule["id"]},
+        "connections/new": {"type": "secret"},
+        "errors": {"fingerprint": "0" * 16},
+        "entities": {"type": "workflow", "id": flow["id"]},
         "channels": {"slug": "inbox"},
         "teams": {"pk": str(team["id"]), "uid": str(shared.uid)},
         "users": {"uid": str(world.people["editor_owner"].uid)},
