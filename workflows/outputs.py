@@ -31,14 +31,21 @@ class Place:
 
 
 def place_of(value: Any, ref: str | None, *, run: int, n: int) -> Place:
-    """Follow an output that is another step's (`step:<id>`, a result taken over) or a child run's (`run:<number>`)."""
+    """Follow an output that is another step's (`step:<id>`, a result taken over) or a child run's (`run:<number>`).
+
+    It is null where that run has been deleted since.
+    """
     while ref is not None and ":" in ref:
         what, _, key = ref.partition(":")
         if what == "step":
-            row = StepRun.objects.only("run_id", "n", "output", "output_ref").get(pk=int(key))
+            row = StepRun.objects.only("run_id", "n", "output", "output_ref").filter(pk=int(key)).first()
+            if row is None:
+                return Place(None, None, run, n)
             value, ref, run, n = row.output, row.output_ref, row.run_id, row.n
         else:
-            child = Run.objects.only("output", "output_ref", "output_n").get(pk=int(key))
+            child = Run.objects.only("output", "output_ref", "output_n").filter(pk=int(key)).first()
+            if child is None:
+                return Place(None, None, run, n)
             value, ref, run, n = child.output, child.output_ref, child.pk, _n_of(child)
     return Place(value, ref, run, n)
 

@@ -140,16 +140,9 @@ class Run(PublicId):
             models.Index(fields=["workflow", "-id"], name="run_by_workflow"),
             models.Index(fields=["definition", "-id"], name="run_by_definition", condition=Q(definition__isnull=False)),
             models.Index(fields=["started_by", "-id"], name="run_by_starter"),
-            # What is going on now: the dashboard and the filter by state.
+            # What is going on now: the dashboard, the filter by state, and the sweeper's look at clocks of runs.
             models.Index(fields=["state", "-id"], name="run_unfinished", condition=Q(finished_at__isnull=True)),
-            # wf_sweep: runs whose clock runs.
-            models.Index(
-                fields=["deadline_at"],
-                name="run_deadline",
-                condition=Q(deadline_at__isnull=False, finished_at__isnull=True),
-            ),
             models.Index(fields=["parent_step"], name="run_by_parent", condition=Q(parent_step__isnull=False)),
-            models.Index(fields=["limit"], name="run_by_limit", condition=Q(limit__isnull=False)),
             # What ended lately: success rate and durations.
             models.Index(fields=["-finished_at"], name="run_finished", condition=Q(finished_at__isnull=False)),
         ]

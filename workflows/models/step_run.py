@@ -80,8 +80,11 @@ class StepRun(models.Model):
     # Of a mapped step: how many items may end badly, and whether one more ends the others at once.
     allowed = models.IntegerField(db_default=0)
     fail_fast = models.BooleanField(db_default=False)
-    # The step of an earlier run whose result this one has (its `output_ref` says so too).
-    source = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="reused_by", db_index=False)
+    # The step of an earlier run whose result this one has (its `output_ref` says so too). No constraint and no index:
+    # both would cost something at each update, and that run is found by `rerun_of`, which has both.
+    source = models.ForeignKey(
+        "self", null=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
 
     objects = StepRunQuerySet.as_manager()
 
@@ -113,17 +116,13 @@ class StepRun(models.Model):
             # wf_sweep: leases that lapsed.
             models.Index(fields=["lease_until"], name="step_lease", condition=Q(state="running")),
             # wf_sweep: retries and timers that are due.
+            # wf_sweep: clocks that run. One index for both, since each costs something at each update of a step.
             models.Index(
-                fields=["deadline_at"],
-                name="step_deadline",
-                condition=Q(deadline_at__isnull=False, state__in=["ready", "running", "waiting", "retrying"]),
+                fields=["run"],
+                name="step_clocks",
+                condition=Q(queue_timeout__isnull=False, state="ready")
+                | Q(deadline_at__isnull=False, state__in=["ready", "running", "waiting", "retrying"]),
             ),
-            models.Index(
-                fields=["ready_at"],
-                name="step_queue_clock",
-                condition=Q(queue_timeout__isnull=False, state="ready"),
-            ),
-            models.Index(fields=["source"], name="step_by_source", condition=Q(source__isnull=False)),
             models.Index(fields=["wake_at"], name="step_wake", condition=Q(state__in=["retrying", "waiting"])),
         ]
 
