@@ -19,7 +19,7 @@ from accounts.permissions import actor
 from mcp_site.core.http import StrictQuery, refuse_unknown_parameters
 from mcp_site.core.once import once
 from monitoring import channels, services
-from monitoring.api import alert_shapes as shapes
+from monitoring.api import channel_shapes as shapes
 from monitoring.api.alerts import TAGS, AlertRoute
 from monitoring.models import Channel, Delivery, Notification
 
