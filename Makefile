@@ -55,7 +55,7 @@ install: $(VENV)/.dev ## make .venv with everything, without starting anything
 
 lock: $(BIN)/uv ## pin requirements*.in anew (ARGS=--upgrade)
 	@$(COMPILE) $(ARGS) requirements.in -o requirements.txt
-	@for name in notebooks llm dev; do $(COMPILE) $(ARGS) requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in notebooks llm connectors dev; do $(COMPILE) $(ARGS) requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## remove .venv and what tools leave; never var/, which holds the panel's data
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

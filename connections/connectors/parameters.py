@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Literal
 
-Dialect = Literal["postgres", "sqlite", "mysql", "duckdb"]
+#: As sqlglot calls them.
+Dialect = str
+# Dialects that quote as another one does.
+_AS = {"tsql": "sqlite", "bigquery": "mysql", "clickhouse": "mysql"}
 
 _NAME = r":(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
 _COMMON = r"""
@@ -71,7 +73,8 @@ def parameter_names(sql: str, dialect: Dialect = "postgres") -> list[str]:
 
 def replace_parameters(sql: str, dialect: Dialect, replacement: Callable[[str], str]) -> str:
     """Return `sql` with every `:name` replaced by what `replacement` makes of the name; all else stays as it is."""
-    pattern, nested = _TOKENS[dialect], dialect == "postgres"
+    known = _AS.get(dialect, dialect)
+    pattern, nested = _TOKENS.get(known, _TOKENS["postgres"]), known == "postgres"
     out: list[str] = []
     position = 0
     while match := pattern.search(sql, position):
@@ -90,8 +93,7 @@ def replace_parameters(sql: str, dialect: Dialect, replacement: Callable[[str], 
 
 def without_parameters(sql: str, dialect: str) -> str:
     """Return `sql` with one name for all its parameters, which a parser takes (one may be called like a keyword)."""
-    known: Dialect = dialect if dialect in _TOKENS else "postgres"  # type: ignore[assignment]
-    return replace_parameters(sql, known, lambda _: ":p")
+    return replace_parameters(sql, dialect, lambda _: ":p")
 
 
 def _end_of_comment(sql: str, start: int, *, nested: bool) -> int:

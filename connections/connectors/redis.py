@@ -12,7 +12,7 @@ from connections.connectors.phases import Stopped, Trial, open_socket, resolve
 from connections.connectors.redis_catalog import scan
 from connections.connectors.redis_session import RedisSession, log_in, secure, session, text_of
 from connections.connectors.rows import collect
-from connections.connectors.server import HostConfig
+from connections.connectors.server import ConnectSeconds, HostConfig
 from connections.connectors.tls import Tls
 from connections.connectors.watch import Watch
 from mcp_site.core.errors import Rejected
@@ -30,7 +30,7 @@ class RedisConfig(HostConfig):
     user: str = Field(default="", max_length=128, description="Empty for the server's default user.")
     password: str = Field(default="", max_length=1024, repr=False, json_schema_extra={"secret": True})
     tls: Tls = Field(default=Tls(mode="disable"), title="TLS")
-    connect_timeout: int = Field(default=10, ge=1, le=60, description="Seconds to reach the server and log in.")
+    connect_timeout: ConnectSeconds = 10
 
     @field_validator("tls")
     @classmethod

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
 from connections.connectors.base import Config, Query
 from connections.connectors.tls import Tls
+
+ConnectSeconds = Annotated[int, Field(ge=1, le=60, description="Seconds to reach the server and log in.")]
+StatementSeconds = Annotated[
+    int, Field(ge=0, le=86_400, description="Seconds that any statement may run here; 0 is no limit of its own.")
+]
 
 
 class HostConfig(Config):
@@ -29,10 +36,8 @@ class ServerConfig(HostConfig):
     user: str = Field(min_length=1, max_length=63)
     password: str = Field(default="", max_length=1024, repr=False, json_schema_extra={"secret": True})
     tls: Tls = Field(default=Tls(), title="TLS")
-    connect_timeout: int = Field(default=10, ge=1, le=60, description="Seconds to reach the server and log in.")
-    statement_timeout: int = Field(
-        default=0, ge=0, le=86_400, description="Seconds that any statement may run here; 0 is no limit of its own."
-    )
+    connect_timeout: ConnectSeconds = 10
+    statement_timeout: StatementSeconds = 0
 
     def seconds_for(self, query: Query) -> float:
         """Return how long the query may run: the shorter of its own time and the connection's."""
