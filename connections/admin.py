@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from accounts import access
 from accounts.models import User
 from connections import services
-from connections.models import Connection, SchemaSnapshot
+from connections.models import Connection, PastQuery, SchemaSnapshot
 from mcp_site.core.admin import ReadOnly
 
 
@@ -34,6 +34,9 @@ class ConnectionAdmin(admin.ModelAdmin):
         "revision",
         "last_test",
         "last_test_at",
+        "scan_every",
+        "scan_due_at",
+        "scan_error",
         "last_scan_at",
         "fingerprint",
         "archived_at",
@@ -78,3 +81,12 @@ class SchemaSnapshotAdmin(ReadOnly):
     list_display = ("connection", "number", "tables_count", "created_at", "created_by")
     list_select_related = ("connection", "created_by")
     search_fields = ("connection__slug",)
+
+
+@admin.register(PastQuery)
+class PastQueryAdmin(ReadOnly):
+    """What people asked by hand: to read, never to change."""
+
+    list_display = ("connection", "user", "sql", "ran_at", "ms", "row_count")
+    list_select_related = ("connection", "user")
+    search_fields = ("connection__slug", "user__email")
