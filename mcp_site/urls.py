@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
 
@@ -47,6 +48,13 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return render(request, "error.html", {"status": 403, "title": "Not allowed"}, status=403)
 
 
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer 403 to a write by cookie without the token of a page of ours."""
+    if _is_api(request):
+        return json_error(request, 403, "csrf_failed", "A write by cookie needs the CSRF token of a page.")
+    return render(request, "403_csrf.html", status=403)
+
+
 handler400 = "mcp_site.urls.bad_request"
 handler403 = "mcp_site.urls.forbidden"
 handler404 = "mcp_site.urls.not_found"
@@ -72,5 +80,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("definitions.urls")),
     path("", include("connections.urls")),
     # Programs get their 404 as JSON even where APPEND_SLASH or a page would have a word.
-    re_path(r"^api/.*$", not_found),
+    re_path(r"^api/.*$", csrf_exempt(not_found)),
 ]

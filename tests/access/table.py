@@ -327,7 +327,7 @@ ROWS: dict[str, str] = {
     "POST /login/": OPEN_PAGE,
     "PUT /login/": OPEN_PAGE,
     "GET /logout/": OPEN_PAGE,
-    "POST /logout/": PAGE_SIGNED_IN,
+    "POST /logout/": OPEN_PAGE,
     "GET /monitoring/": PAGE_SIGNED_IN,
     "GET /notifications/": PAGE_SIGNED_IN,
     "POST /notifications/": PAGE_SIGNED_IN,
@@ -392,4 +392,7 @@ ROWS: dict[str, str] = {
     "POST /workflows/{slug}/sharing/{share}/end/": PAGE_EDIT,
     "GET /workflows/{slug}/triggers/new/": PAGE_EDIT,
     "POST /workflows/{slug}/triggers/new/": PAGE_EDIT,
+    "GET /errors/": PAGE_SIGNED_IN,
+    "GET /errors/{fingerprint}/": PAGE_NOTHING_THERE,
+    "GET /health/": PAGE_ADMINS,
 }

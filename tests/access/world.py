@@ -170,7 +170,7 @@ def _things(world: World) -> None:
         "alerts": {"uid": alert["id"]},
         "alerts/rules": {"uid": rule["id"]},
         "connections/new": {"type": "secret"},
-        "errors": {"fingerprint": "0" * 16},
+        "errors": {"fingerprint": "0" * 64},
         "entities": {"type": "workflow", "id": flow["id"]},
         "channels": {"slug": "inbox"},
         "teams": {"pk": str(team["id"]), "uid": str(shared.uid)},

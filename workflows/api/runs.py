@@ -35,6 +35,7 @@ from workflows.models import Artifact, LogChunk, Run, StepRun, TriggerKind, Work
 from workflows.stream import stream
 
 MAX_WAIT = 60
+_UID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _KEY = "[a-z][a-z0-9_]{0,62}"
 # What browsers may show inside the panel; everything else is a download.
 SAFE_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "text/plain", "application/json"})
@@ -133,7 +134,7 @@ class RunViewSet(RunActs, mixins.ListModelMixin, StrictQuery):
 
     area = "runs"
     lookup_field = "uid"
-    lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    lookup_value_regex = _UID
     serializer_class = shapes.RunSerializer
     filterset_class = RunFilter
     query_params = frozenset({"after", "kind", "limit", "step", "index", "ticket"})
@@ -228,7 +229,7 @@ class RunViewSet(RunActs, mixins.ListModelMixin, StrictQuery):
         return Response({"results": shapes.ArtifactSerializer(rows, many=True).data})
 
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
-    @action(detail=True, methods=["get"], url_path=r"artifacts/(?P<artifact>[0-9a-f-]{36})")
+    @action(detail=True, methods=["get"], url_path=rf"artifacts/(?P<artifact>{_UID})")
     def artifact(self, request: Request, uid: UUID, artifact: str) -> HttpResponseBase:
         """Send one file, as a download unless it is a plain image or text."""
         found = get_object_or_404(Artifact, run=self.get_object(), uid=artifact)
