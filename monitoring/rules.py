@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ _HOLDS: dict[str, Callable[[float, float], bool]] = {
 MIN_WINDOW, MAX_WINDOW = 60, 7 * 86400
 MAX_HOLD = 86400
 MIN_RENOTIFY = 60
+_LIMITS = ("threshold", "warn_threshold", "recover_threshold")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +69,11 @@ def problems_of(terms: Terms) -> Iterator[Problem]:
         yield Problem("aggregate", "invalid_choice", f"one of {', '.join(AGGREGATES)}")
     if terms.no_data not in NoData.values:
         yield Problem("no_data", "invalid_choice", f"one of {', '.join(NoData.values)}")
-    if not MIN_WINDOW <= terms.window <= MAX_WINDOW:
-        yield Problem("window", "invalid", "from 1m to 7d")
-    if not 0 <= terms.hold <= MAX_HOLD:
-        yield Problem("for", "invalid", "from 0s to 1d")
-    if terms.renotify is not None and not MIN_RENOTIFY <= terms.renotify <= MAX_WINDOW:
-        yield Problem("renotify", "invalid", "from 1m to 7d")
+    endless = [name for name in _LIMITS if not math.isfinite(getattr(terms, name) or 0)]
+    if endless:
+        yield from (Problem(name, "invalid", "must be a finite number") for name in endless)
+        return
+    yield from _problems_of_spans(terms)
     if terms.comparison not in _HOLDS:
         yield Problem("comparison", "invalid_choice", f"one of {' '.join(_HOLDS)}")
         return
@@ -82,6 +83,15 @@ def problems_of(terms: Terms) -> Iterator[Problem]:
     mildest = terms.threshold if warn is None else warn
     if terms.recover_threshold is not None and _is_milder(terms, mildest, terms.recover_threshold):
         yield Problem("recover_threshold", "invalid", "must lie beyond the threshold on the good side")
+
+
+def _problems_of_spans(terms: Terms) -> Iterator[Problem]:
+    if not MIN_WINDOW <= terms.window <= MAX_WINDOW:
+        yield Problem("window", "invalid", "from 1m to 7d")
+    if not 0 <= terms.hold <= MAX_HOLD:
+        yield Problem("for", "invalid", "from 0s to 1d")
+    if terms.renotify is not None and not MIN_RENOTIFY <= terms.renotify <= MAX_WINDOW:
+        yield Problem("renotify", "invalid", "from 1m to 7d")
 
 
 def judge(terms: Terms, standing: Standing, value: float | None, now: datetime) -> Verdict:

@@ -29,8 +29,8 @@ class SpanField(serializers.Field[int, Any, str, Any]):
         if isinstance(data, int) and not isinstance(data, bool) and 0 <= data < 10**9:
             return data
         try:
-            return spans.seconds_of(data)
-        except (ValueError, AttributeError):
+            return spans.seconds_of(data if isinstance(data, str) else "")
+        except ValueError:
             self.fail("invalid")
 
     def to_representation(self, value: int) -> str:
