@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from typing import Any
 
@@ -45,6 +46,18 @@ def registration(**_: Any) -> list[CheckMessage]:
         hint = "Admins are made by other Admins, or by `manage.py prepare` where there is none."
         found.append(Error("SELF_REGISTRATION_ROLES may hold Viewer and Editor.", hint=hint, id="mcp_site.E009"))
     return found
+
+
+@register()
+def networks(**_: Any) -> list[CheckMessage]:
+    """mcp_site.E012: an entry of METRICS_ALLOW that is no network."""
+    for entry in settings.METRICS_ALLOW:
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            hint = "Write networks such as 10.0.0.0/8 or 2001:db8::/32."
+            return [Error(f"METRICS_ALLOW holds {entry!r}, which is no network.", hint=hint, id="mcp_site.E012")]
+    return []
 
 
 _MIN_KEY = 40
@@ -102,7 +115,7 @@ def production(**_: Any) -> list[CheckMessage]:
 
 def refuse_unsafe_start() -> None:
     """End this process, saying why, if it would serve unsafely. Web and workers call it before they begin."""
-    rules = (sealing_keys, sandbox_level, cross_origin, registration, production)
+    rules = (sealing_keys, sandbox_level, cross_origin, registration, networks, production)
     wrong = [message for rule in rules for message in rule() if message.is_serious()]
     if wrong:
         lines = [f"{message.id}: {message.msg} {message.hint or ''}".rstrip() for message in wrong]

@@ -41,7 +41,7 @@ def found(settings: Any, **values: Any) -> set[str]:
     }
     for name, value in {**safe, **values}.items():
         setattr(settings, name, value)
-    rules = (checks.cross_origin, checks.registration, checks.production)
+    rules = (checks.cross_origin, checks.registration, checks.networks, checks.production)
     return {str(message.id).removeprefix("mcp_site.") for rule in rules for message in rule()}
 
 
@@ -62,6 +62,7 @@ def found(settings: Any, **values: Any) -> set[str]:
         ({"CORS_ALLOW_ALL_ORIGINS": True, "CORS_ALLOW_CREDENTIALS": True}, {"E006"}),
         ({"REGISTRATION": "everybody"}, {"E008"}),
         ({"SELF_REGISTRATION_ROLES": ["Viewer", "Admin"]}, {"E009"}),
+        ({"METRICS_ALLOW": ["10.0.0.0/8", "home"]}, {"E012"}),
     ],
 )
 def test_each_unsafe_setting_has_its_number(settings: Any, values: dict[str, Any], ids: set[str]) -> None:
