@@ -75,7 +75,18 @@ PATHS = [
     "/connections/",
     "/connections/shop/",
     "/search/?q=thing",
+    "/account/",
+    "/account/keys/",
+    "/approvals/",
+    "/schedules/new/?workflow=flow",
+    "/connections/new/sqlite/",
+    "/alerts/",
+    "/alerts/rules/new/",
+    "/monitoring/",
+    "/notifications/",
+    "/errors/",
 ]
+ADMINS_PATHS = ["/users/", "/users/invite/", "/teams/", "/audit/", "/health/"]
 
 
 @pytest.fixture
@@ -102,24 +113,28 @@ def furnished(ben: User, tmp_path: Path, transactional_db: None) -> None:
     workflow_services.create_workflow(by=ben, slug="flow", name="Flow", graph=graph)
 
 
-def sign_in(watched: Watched, url: str) -> Any:
+def sign_in(watched: Watched, url: str, email: str = "ben@example.com") -> Any:
     page = watched.page
     page.goto(f"{url}/login/")
-    page.get_by_label("E-mail").fill("ben@example.com")
+    page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{url}/")
     return page
 
 
+BY_WHOM = pytest.mark.parametrize(("email", "paths"), [("ben@example.com", PATHS), ("ada@example.com", ADMINS_PATHS)])
+
+
+@BY_WHOM
 def test_no_page_makes_the_browser_complain_or_overflows_a_phone(
-    watched: Watched, live_server: Any, furnished: None
+    watched: Watched, live_server: Any, ada: User, furnished: None, email: str, paths: list[str]
 ) -> None:
-    page = sign_in(watched, live_server.url)
+    page = sign_in(watched, live_server.url, email)
 
     for width in (1280, 360):
         page.set_viewport_size({"width": width, "height": 800})
-        for path in PATHS:
+        for path in paths:
             # What htmx fetches into a page is waited for once.
             answer = page.goto(live_server.url + path, wait_until="networkidle" if width > 1000 else "load")
             assert answer.status == 200, path
@@ -128,13 +143,16 @@ def test_no_page_makes_the_browser_complain_or_overflows_a_phone(
             watched.quiet()
 
 
-def test_every_field_and_button_has_a_name(watched: Watched, live_server: Any, furnished: None) -> None:
-    page = sign_in(watched, live_server.url)
+@BY_WHOM
+def test_every_field_and_button_has_a_name(
+    watched: Watched, live_server: Any, ada: User, furnished: None, email: str, paths: list[str]
+) -> None:
+    page = sign_in(watched, live_server.url, email)
     nameless = """() => [...document.querySelectorAll('button, a[href], input:not([type=hidden]), select, textarea')]
         .filter((e) => e.checkVisibility() && !e.textContent.trim() && !e.ariaLabel && !(e.labels ?? []).length)
         .map((e) => e.outerHTML)"""
 
-    for path in PATHS:
+    for path in paths:
         page.goto(live_server.url + path, wait_until="load")
         assert page.evaluate(nameless) == [], path
 
