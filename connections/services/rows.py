@@ -127,7 +127,9 @@ def _problems(
         yield Problem("name", "invalid", "from 1 to 200 characters")
     if visibility not in Visibility.values:
         yield Problem("visibility", "invalid_choice", f"one of {', '.join(Visibility.values)}")
-    if slug is not None and not _is_slug(slug):
+    if slug == "new":
+        yield Problem("slug", "invalid", "another word: the page that makes connections has this address")
+    elif slug is not None and not _is_slug(slug):
         yield Problem("slug", "invalid", "small letters, digits and hyphens (at most 63), not starting with a hyphen")
 
 

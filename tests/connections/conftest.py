@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 
 from accounts.models import User
 from connections import connectors, services
+from connections.apps import own_database
 from connections.models import Connection
 from tests.connections.servers import Relay
 
@@ -41,6 +42,13 @@ analyze;
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _identity_known(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Let the connectors learn once which database is the panel's own; most of these tests may not ask it."""
+    with django_db_blocker.unblock():
+        assert own_database() is not None
+
+
 @pytest.fixture(autouse=True)
 def allow_loopback(settings: Any) -> None:
     settings.EGRESS_ALLOW = ["loopback", "private"]
@@ -56,28 +64,34 @@ def outside(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str,
     relay = Relay(host, port)
     login = {"host": "127.0.0.1", "port": relay.port, "user": own["USER"], "password": own.get("PASSWORD") or ""}
     name = f"{OUTSIDE}_{own['NAME']}"[:63]
+    # Roles belong to the whole server, which other workers of this session use too.
+    role = f"reader_{own['NAME']}"[:63]
     with psycopg.connect(**login, dbname="postgres", autocommit=True) as conn:
         conn.execute(f'drop database if exists "{name}" with (force)')
-        conn.execute("drop role if exists connections_reader")
+        conn.execute(f'drop role if exists "{role}"')
         conn.execute(f'create database "{name}"')
-        conn.execute("create role connections_reader login password 'reader-secret-password'")
+        conn.execute(f"create role \"{role}\" login password 'reader-secret-password'")
     with psycopg.connect(**login, dbname=name, autocommit=True) as conn:
         conn.execute(SEED)
-        conn.execute("grant usage on schema shop to connections_reader")
-        conn.execute("grant select on all tables in schema shop, public to connections_reader")
+        conn.execute(f'grant usage on schema shop to "{role}"')
+        conn.execute(f'grant select on all tables in schema shop, public to "{role}"')
         conn.execute("revoke create on schema public from public")
         conn.execute(f'revoke temporary on database "{name}" from public')
     yield {**login, "database": name, "tls": {"mode": "prefer"}}
     with psycopg.connect(**login, dbname="postgres", autocommit=True) as conn:
         conn.execute(f'drop database if exists "{name}" with (force)')
-        conn.execute("drop role if exists connections_reader")
+        conn.execute(f'drop role if exists "{role}"')
     relay.close()
 
 
 @pytest.fixture
 def reader(outside: dict[str, Any]) -> dict[str, Any]:
     """The config of a login that may only read."""
-    return {**outside, "user": "connections_reader", "password": "reader-secret-password"}
+    return {
+        **outside,
+        "user": f"reader_{django_settings.DATABASES['default']['NAME']}"[:63],
+        "password": "reader-secret-password",
+    }
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 
 class Relay:
     """Listens on a free port and passes bytes on to a server: the panel's own database seen at another address."""
@@ -140,9 +142,11 @@ def password_postgresql(folder: Path, password: str) -> Iterator[int | None]:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and server.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                # A socket that opens is not enough: the server may still say that it is starting up.
+                login = {"host": "127.0.0.1", "port": port, "user": "keeper", "password": password}
+                psycopg.connect(**login, dbname="postgres", connect_timeout=2).close()
                 break
-            except OSError:
+            except psycopg.OperationalError:
                 time.sleep(0.05)
         yield port if server.poll() is None else None
     finally:

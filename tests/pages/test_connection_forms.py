@@ -103,6 +103,12 @@ def test_a_refused_form_says_why_beside_its_fields_and_never_shows_the_secret(br
     assert not Connection.objects.exists()
 
 
+def test_a_slug_that_a_page_has_is_refused(browser: Browser, ben: User) -> None:
+    page = text_of(browser(ben).post("/connections/new/postgresql/", {**SERVER, "slug": "new"}), 400)
+
+    assert "has this address" in page
+
+
 def test_a_form_can_test_what_it_saves(browser: Browser, ben: User, file: Path) -> None:
     body = {"name": "F", "slug": "f", "visibility": "private", "config.path": str(file), "test": "1"}
 
