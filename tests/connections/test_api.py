@@ -189,7 +189,7 @@ def test_the_list_takes_the_same_queries_however_long_it_is(
 ROUTES = [
     ("get", "/api/v1/connection-types", {}),
     ("get", BASE, {}),
-    ("post", BASE, {"slug": "new", "name": "N", "type": "secret", "config": {"value": "x"}}),
+    ("post", BASE, {"slug": "newest", "name": "N", "type": "secret", "config": {"value": "x"}}),
     ("get", f"{BASE}/shop", {}),
     ("patch", f"{BASE}/shop", {"name": "x"}),
     ("post", f"{BASE}/shop/test", {}),

@@ -209,7 +209,7 @@ def test_a_connection_is_private_unless_said_otherwise(server: Connection, ben: 
 
 ACTS: dict[str, Callable[..., Any]] = {
     "create": lambda by, connection: services.create_connection(
-        by=by, slug="new", name="New", type="secret", config={"value": "x"}
+        by=by, slug="newest", name="New", type="secret", config={"value": "x"}
     ),
     "update": lambda by, connection: services.update_connection(by=by, connection=connection, name="New"),
     "archive": lambda by, connection: services.archive_connection(by=by, connection=connection),
