@@ -53,16 +53,19 @@ class World:
 
     people: dict[str, User] = field(default_factory=dict)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
     # By the first noun of the path, then by parameter.
     values: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def client(self, principal: str, *, is_page: bool) -> APIClient:
         """Return a client with the credentials of `principal`: people come to pages by cookie."""
         client = APIClient()
-        if is_page and principal in self.people:
-            client.force_login(self.people[principal])
-        elif principal == "disabled" and is_page:
-            client.force_login(self.people["was_disabled"])
+        name = "was_disabled" if principal == "disabled" else principal
+        if is_page and name in self.people:
+            if name not in self.cookies:
+                client.force_login(self.people[name])
+                self.cookies[name] = client.cookies[settings.SESSION_COOKIE_NAME].value
+            client.cookies[settings.SESSION_COOKIE_NAME] = self.cookies[name]
         else:
             client.credentials(**self.headers[principal])
         return client
