@@ -126,7 +126,7 @@ def test_rights_in_the_query_or_in_headers_count_for_nothing(api: Api) -> None:
 
     assert made.json()["role_name"] == "Viewer"
     user = User.objects.get()
-    assert not (user.is_staff or user.is_superuser or user.requested_role)
+    assert (user.is_staff, user.is_superuser, user.requested_role) == (False, False, "")
 
 
 @pytest.mark.parametrize("email", ["new@example.com", "NEW@Example.com", "ｎｅｗ@example.com", " new@example.com "])

@@ -16,7 +16,16 @@ from accounts.models import AuditEvent, User
 from tests.conftest import PASSWORD
 
 Browser = Callable[[User | None], Client]
-PAGES = ["dashboard", "run-list", "workflow-list", "definition-list", "connection-list", "search", "account", "account-keys"]
+PAGES = [
+    "dashboard",
+    "run-list",
+    "workflow-list",
+    "definition-list",
+    "connection-list",
+    "search",
+    "account",
+    "account-keys",
+]
 
 
 @pytest.mark.parametrize("name", PAGES)
