@@ -37,8 +37,8 @@ run: $(VENV)/.run ## start the panel and run the example (PORT=8000, HOST=127.0.
 services: $(VENV)/.run ## start only the embedded PostgreSQL and Valkey, for `manage.py` commands beside them
 	@exec $(BIN)/python -m mcp_site.up.services $(ARGS)
 
-test: $(VENV)/.dev ## run the tests (ARGS="-k graph -n 2")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## run the tests, two files at a time (ARGS="-k graph -n 0")
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import contracts, migrations, API schema, deploy check
 	@$(MAKE) -j3 --keep-going --output-sync=target \
