@@ -6,6 +6,7 @@ transaction broken still leaves its trace, and a database that is down costs nob
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import queue
@@ -93,13 +94,11 @@ def begin() -> None:
 def _write_for_ever() -> None:
     while True:
         first = _waiting.get()
-        try:
+        # Nothing may end this thread, and the log, where the fault came from, has it.
+        with contextlib.suppress(Exception):
             write([first, *_rest()])
-        except Exception:  # noqa: BLE001  nothing may end this thread, and the log, where it came from, has the fault
-            pass
-        finally:
-            # Faults are rare: no connection is kept for them.
-            connection.close()
+        # Faults are rare: no connection is kept for them.
+        connection.close()
 
 
 def flush() -> None:
