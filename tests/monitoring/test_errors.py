@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,12 @@ logger = logging.getLogger("monitoring.test")
 
 
 @pytest.fixture(autouse=True)
-def _handled() -> Any:
-    """Have this logger's lines taken as the panel's are; begin with nothing seen."""
+def _handled(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have this logger's lines taken as the panel's are; begin with nothing seen.
+
+    In a queue of our own: another test may have imported the web process, whose thread takes what comes.
+    """
+    monkeypatch.setattr(faults, "_waiting", queue.Queue(faults.WAITING))
     handler = faults.FaultHandler()
     logger.addHandler(handler)
     logger.propagate = False
