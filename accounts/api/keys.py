@@ -20,7 +20,7 @@ from accounts.permissions import actor
 from mcp_site.core.http import StrictQuery
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
-from mcp_site.core.serializers import Strict
+from mcp_site.core.serializers import Strict, read_body
 
 MAX_OVERLAP = 30 * 24 * 3600
 
@@ -111,18 +111,14 @@ class KeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
     @once(secret=True)
     def create(self, request: Request) -> Response:
         """Make a key; its text is in this answer and nowhere else."""
-        body = KeyCreate(data=request.data)
-        body.is_valid(raise_exception=True)
-        return self._show(*services.issue_key(by=actor(request), **body.validated_data))
+        return self._show(*services.issue_key(by=actor(request), **read_body(KeyCreate, request)))
 
     @extend_schema(request=RotateBody, responses={201: NewKeySerializer})
     @action(detail=True, methods=["post"])
     @once(secret=True)
     def rotate(self, request: Request, uid: str) -> Response:
         """Make its successor; the old one goes on for `overlap_seconds` (a day)."""
-        body = RotateBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        overlap = timedelta(seconds=body.validated_data["overlap_seconds"])
+        overlap = timedelta(seconds=read_body(RotateBody, request)["overlap_seconds"])
         return self._show(*services.rotate_key(by=actor(request), key=self.get_object(), overlap=overlap))
 
     @extend_schema(responses={204: OpenApiResponse(description="revoked")})

@@ -21,6 +21,7 @@ from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
 from mcp_site.core.http import StrictQuery
 from mcp_site.core.once import once
+from mcp_site.core.serializers import read_body
 
 
 class UserFilter(django_filters.FilterSet):
@@ -78,14 +79,14 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery)
     @once(secret=True)
     def create(self, request: Request) -> Response:
         """Invite somebody: a letter is sent, and its link is in this answer for where no mail server is set up."""
-        given = shapes.read(shapes.InviteBody, request)
+        given = read_body(shapes.InviteBody, request)
         where = base_url(request._request)  # noqa: SLF001  DRF wraps it
         user, letter = services.invite(by=actor(request), base_url=where, **given)
         shown = shapes.InvitedSerializer(user, context={"invite_url": letters.link(letter)}).data
         return Response(shown, status=201, headers={"Location": f"/api/v1/users/{user.uid}"})
 
     def _change(self, request: Request, shape: type[shapes.UserBody], *, partial: bool) -> Response:
-        given = shapes.read(shape, request, partial=partial)
+        given = read_body(shape, request, partial=partial)
         password = given.pop("current_password", "")
         user = services.change_person(by=actor(request), user=self.get_object(), password=password, **given)
         return Response(shapes.UserSerializer(user).data)
@@ -110,7 +111,7 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery)
     @action(detail=True, methods=["post"], url_path="role-request")
     def role_request(self, request: Request, uid: str) -> Response:
         """Grant or refuse the role that the user asked for at registration."""
-        given = shapes.read(shapes.DecisionBody, request)
+        given = read_body(shapes.DecisionBody, request)
         user = services.decide_role(by=actor(request), user=self.get_object(), is_granted=given["grant"])
         return Response(shapes.UserSerializer(user).data)
 

@@ -14,6 +14,7 @@ from accounts.authentication import session_of
 from accounts.mixins import base_url
 from accounts.permissions import actor
 from accounts.throttles import LoginRate, RegisterRate
+from mcp_site.core.serializers import read_body
 
 _NOTHING = {204: OpenApiResponse(description="done")}
 
@@ -31,7 +32,7 @@ class Register(Public):
     )
     def post(self, request: Request) -> Response:
         """Register. `role_name` is a wish: given at once where the panel allows, else an Admin decides."""
-        user = services.register(**shapes.read(shapes.RegisterBody, request))
+        user = services.register(**read_body(shapes.RegisterBody, request))
         return Response(shapes.UserSerializer(user).data, status=201)
 
 
@@ -43,7 +44,7 @@ class Password(APIView):
     @extend_schema(request=shapes.PasswordBody, responses=_NOTHING, operation_id="auth_password", tags=["auth"])
     def post(self, request: Request) -> Response:
         """Change it: every other sign-in of the caller ends."""
-        given = shapes.read(shapes.PasswordBody, request)
+        given = read_body(shapes.PasswordBody, request)
         services.change_password(
             by=actor(request),
             current=given["current_password"],
@@ -66,7 +67,7 @@ class Forgot(Public):
     )
     def post(self, request: Request) -> Response:
         """Answer the same whether the e-mail is known or not."""
-        given = shapes.read(shapes.ForgotBody, request)
+        given = read_body(shapes.ForgotBody, request)
         services.ask_reset(email=given["email"], base_url=base_url(request._request))  # noqa: SLF001  DRF wraps it
         return Response(status=202)
 
@@ -79,5 +80,5 @@ class Reset(Public):
     @extend_schema(request=shapes.ResetBody, responses=_NOTHING, operation_id="auth_password_reset", tags=["auth"])
     def post(self, request: Request) -> Response:
         """Set it: every sign-in of the account ends, and the letter is used up."""
-        services.reset_password(**shapes.read(shapes.ResetBody, request))
+        services.reset_password(**read_body(shapes.ResetBody, request))
         return Response(status=204)

@@ -7,18 +7,9 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import Group
 from rest_framework import serializers
-from rest_framework.request import Request
 
 from accounts.models import Grant, Permission, Role, Session, User
 from mcp_site.core.serializers import Strict
-
-
-def read(shape: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False) -> dict[str, Any]:
-    """Return the body of `request` as `shape` understands it. Raises ValidationError."""
-    body = shape(data=request.data, partial=partial)
-    body.is_valid(raise_exception=True)
-    given: dict[str, Any] = body.validated_data
-    return given
 
 
 class PlainText(serializers.CharField):

@@ -21,6 +21,7 @@ from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
 from mcp_site.core.http import StrictQuery
 from mcp_site.core.once import once
+from mcp_site.core.serializers import read_body
 
 
 class Shares(StrictQuery):
@@ -50,7 +51,7 @@ class Shares(StrictQuery):
     def create(self, request: Request, slug: str) -> Response:
         """Share it with a person or a team."""
         thing, _ = self._thing(slug)
-        given = shapes.read(shapes.ShareBody, request)
+        given = read_body(shapes.ShareBody, request)
         user, team = receiver(given.get("user"), given.get("team"))
         grant = services.share(by=actor(request), thing=thing, user=user, team=team, permission=given["permission"])
         return Response(shapes.ShareSerializer(grant).data, status=201)
@@ -60,7 +61,7 @@ class Shares(StrictQuery):
         """Change how far a share reaches."""
         thing, found = self._thing(slug)
         grant = get_object_or_404(found, uid=share)
-        given = shapes.read(shapes.SharePatch, request)
+        given = read_body(shapes.SharePatch, request)
         grant = services.change_share(by=actor(request), thing=thing, grant=grant, permission=given["permission"])
         return Response(shapes.ShareSerializer(grant).data)
 

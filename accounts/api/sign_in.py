@@ -20,6 +20,7 @@ from accounts.models import Session
 from accounts.permissions import actor
 from accounts.throttles import LoginRate
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.serializers import read_body
 
 _NOTHING = {204: OpenApiResponse(description="done")}
 
@@ -54,7 +55,7 @@ class Login(Public):
     )
     def post(self, request: Request) -> Response:
         """Answer with tokens, or 401 in the same words and time whether the e-mail is known or not."""
-        given = shapes.read(shapes.LoginBody, request)
+        given = read_body(shapes.LoginBody, request)
         try:
             user = check_password(request._request, given["email"], given["password"])  # noqa: SLF001  DRF wraps it
         except LockedOut as exc:
@@ -80,7 +81,7 @@ class Refresh(Public):
     )
     def post(self, request: Request) -> Response:
         """Answer with a new pair, or 401. A token that was used before ends its whole sign-in: somebody copied it."""
-        given = shapes.read(shapes.RefreshBody, request)
+        given = read_body(shapes.RefreshBody, request)
         try:
             return Response(_shown(services.renew_tokens(given["refresh_token"])))
         except tokens.Refused as exc:
@@ -121,9 +122,7 @@ class Me(_Own):
         """Change the caller's name."""
         user = actor(request)
         return Response(
-            shapes.UserSerializer(
-                services.change_person(by=user, user=user, **shapes.read(shapes.MeBody, request))
-            ).data
+            shapes.UserSerializer(services.change_person(by=user, user=user, **read_body(shapes.MeBody, request))).data
         )
 
 

@@ -17,6 +17,7 @@ from accounts.models import Role
 from accounts.permissions import actor
 from mcp_site.core.http import StrictQuery
 from mcp_site.core.once import once
+from mcp_site.core.serializers import read_body
 
 
 class TeamViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
@@ -40,13 +41,13 @@ class TeamViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery)
     @once()
     def create(self, request: Request) -> Response:
         """Make a team."""
-        given = shapes.read(shapes.TeamBody, request)
+        given = read_body(shapes.TeamBody, request)
         return self._answer(services.create_team(by=actor(request), **given), 201)
 
     @extend_schema(request=shapes.TeamBody, responses={200: shapes.TeamSerializer})
     def partial_update(self, request: Request, pk: str) -> Response:
         """Rename a team, or set its members."""
-        given = shapes.read(shapes.TeamBody, request, partial=True)
+        given = read_body(shapes.TeamBody, request, partial=True)
         team = self.get_object()
         if "name" in given:
             services.rename_team(by=actor(request), team=team, name=given["name"])

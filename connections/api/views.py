@@ -22,6 +22,7 @@ from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
+from mcp_site.core.serializers import read_body
 
 _TAGS = ["connections"]
 
@@ -116,9 +117,8 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     @once()
     def create(self, request: Request) -> Response:
         """Make a connection. Nothing is connected to yet."""
-        body = serializers.ConnectionCreate(data=request.data)
-        body.is_valid(raise_exception=True)
-        return self._answer(services.create_connection(by=self.caller, **body.validated_data), 201)
+        given = read_body(serializers.ConnectionCreate, request)
+        return self._answer(services.create_connection(by=self.caller, **given), 201)
 
     @extend_schema(responses={200: serializers.ConnectionSerializer}, tags=_TAGS, summary="Show a connection")
     def retrieve(self, request: Request, slug: str) -> Response:
@@ -135,9 +135,8 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change what is given; `config` is merged."""
         connection = self.find(slug)
-        body = serializers.ConnectionUpdate(data=request.data)
-        body.is_valid(raise_exception=True)
-        changed = services.update_connection(by=self.caller, connection=connection, **body.validated_data)
+        given = read_body(serializers.ConnectionUpdate, request)
+        changed = services.update_connection(by=self.caller, connection=connection, **given)
         return self._answer(changed, 200)
 
     @extend_schema(
@@ -194,7 +193,6 @@ class ConnectionViewSet(mixins.ListModelMixin, StrictQuery):
     def query(self, request: Request, slug: str) -> Response:
         """Run one statement that reads."""
         connection = self.find(slug)
-        body = serializers.QueryBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        result = services.run_query(by=self.caller, connection=connection, **body.validated_data)
+        given = read_body(serializers.QueryBody, request)
+        result = services.run_query(by=self.caller, connection=connection, **given)
         return Response({**result.as_json(), "warnings": list(result.warnings)})

@@ -17,6 +17,7 @@ from definitions.models import AliasMove, Definition, DefinitionVersion
 from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.http import whole_number
 from mcp_site.core.once import once
+from mcp_site.core.serializers import read_body
 
 _PAGES = frozenset({"cursor", "page_size"})
 
@@ -55,7 +56,7 @@ class VersionViewSet(OfDefinition):
         """Save a config as the next version; what the newest says already is not saved again."""
         definition = self.find(slug)
         saved = services.save_version(
-            by=self.caller, definition=definition, **self.read(shapes.DefinitionVersionCreate)
+            by=self.caller, definition=definition, **read_body(shapes.DefinitionVersionCreate, request)
         )
         return self._answer_version(definition, saved)
 
@@ -102,7 +103,9 @@ class VersionViewSet(OfDefinition):
     def rollback(self, request: Request, slug: str) -> Response:
         """Make the content of an older version the newest one."""
         definition = self.find(slug)
-        saved = services.rollback(by=self.caller, definition=definition, **self.read(shapes.DefinitionRollback))
+        saved = services.rollback(
+            by=self.caller, definition=definition, **read_body(shapes.DefinitionRollback, request)
+        )
         return self._answer_version(definition, saved)
 
     def _one(self, definition: Definition, number: int) -> DefinitionVersion:
@@ -127,7 +130,7 @@ class AliasViewSet(OfDefinition):
     def update(self, request: Request, slug: str, name: str) -> Response:
         """Point an alias at a version; it is made if need be. The definition is answered."""
         definition = self.find(slug)
-        number = self.read(shapes.DefinitionAliasTarget)["version"]
+        number = read_body(shapes.DefinitionAliasTarget, request)["version"]
         services.move_alias(by=self.caller, definition=definition, name=name, number=number)
         return self.answer(definition)
 

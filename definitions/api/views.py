@@ -22,7 +22,7 @@ from mcp_site.core.errors import NotFound, Rejected
 from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
-from mcp_site.core.serializers import Strict
+from mcp_site.core.serializers import read_body
 
 TAGS = ["definitions"]
 
@@ -81,12 +81,6 @@ class OfDefinition(StrictQuery):
             raise NotFound
         return definition
 
-    def read(self, shape: type[Strict]) -> dict[str, Any]:
-        """Return the checked body. Raises DRF's ValidationError."""
-        body = shape(data=self.request.data)
-        body.is_valid(raise_exception=True)
-        return dict(body.validated_data)
-
     def answer(self, definition: Definition, status: int = 200) -> Response:
         """Answer with the row as it is in the database, also to one who has just lost sight of it."""
         fresh = Definition.objects.for_api().get(pk=definition.pk)
@@ -114,7 +108,9 @@ class DefinitionViewSet(mixins.ListModelMixin, OfDefinition):
     @once()
     def create(self, request: Request) -> Response:
         """Make a definition, and its first version if `config` is given: both or neither."""
-        return self.answer(services.create_definition(by=self.caller, **self.read(shapes.DefinitionCreate)), 201)
+        return self.answer(
+            services.create_definition(by=self.caller, **read_body(shapes.DefinitionCreate, request)), 201
+        )
 
     @extend_schema(responses={200: shapes.DefinitionSerializer}, tags=TAGS, summary="Show a definition")
     def retrieve(self, request: Request, slug: str) -> Response:
@@ -131,7 +127,7 @@ class DefinitionViewSet(mixins.ListModelMixin, OfDefinition):
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change name, description, tags or visibility."""
         definition = self.find(slug)
-        changes = self.read(shapes.DefinitionUpdate)
+        changes = read_body(shapes.DefinitionUpdate, request)
         return self.answer(services.update_definition(by=self.caller, definition=definition, **changes))
 
     @extend_schema(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.request import Request
 
 from mcp_site.core.documents import canonical
 
@@ -33,6 +34,13 @@ class Strict(serializers.Serializer[Any]):
         if unknown:
             raise serializers.ValidationError({name: [error] for name, error in unknown.items()})
         return value
+
+
+def read_body(shape: type[serializers.Serializer[Any]], request: Request, *, partial: bool = False) -> dict[str, Any]:
+    """Return the body of `request` as `shape` understands it. Raises DRF's ValidationError."""
+    body = shape(data=request.data, partial=partial)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
 
 
 class JsonObject(serializers.JSONField):

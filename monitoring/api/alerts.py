@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import django_filters
 from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
-from rest_framework import mixins, serializers
+from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +16,7 @@ from accounts.permissions import actor
 from mcp_site.core.filters import MomentFilter
 from mcp_site.core.http import StrictQuery
 from mcp_site.core.once import once
+from mcp_site.core.serializers import read_body
 from monitoring import services
 from monitoring.api import alert_shapes as shapes
 from monitoring.models import Alert, AlertRule
@@ -39,12 +38,6 @@ class AlertRoute(StrictQuery):
         """Let those in who may see alerts. Raises NotAuthenticated, Forbidden."""
         super().check_permissions(request)
         access.require(request.user, "alert.view")
-
-    def read(self, shape: type[serializers.Serializer[Any]], *, partial: bool = False) -> dict[str, Any]:
-        """Return the checked body. Raises DRF's ValidationError."""
-        body = shape(data=self.request.data, partial=partial)
-        body.is_valid(raise_exception=True)
-        return dict(body.validated_data)
 
 
 class RuleFilter(django_filters.FilterSet):
@@ -77,14 +70,14 @@ class RuleViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AlertRoute):
     @once()
     def create(self, request: Request) -> Response:
         """Make a rule; it is judged within seconds."""
-        return self._answer(services.create_rule(by=actor(request), **self.read(shapes.RuleCreate)), 201)
+        return self._answer(services.create_rule(by=actor(request), **read_body(shapes.RuleCreate, request)), 201)
 
     @extend_schema(
         request=shapes.RuleCreate, responses={200: shapes.RuleSerializer}, tags=TAGS, summary="Change a rule"
     )
     def partial_update(self, request: Request, uid: str) -> Response:
         """Change what is given."""
-        changes = self.read(shapes.RuleCreate, partial=True)
+        changes = read_body(shapes.RuleCreate, request, partial=True)
         return self._answer(services.update_rule(by=actor(request), rule=self.get_object(), **changes))
 
     @extend_schema(responses={204: OpenApiResponse(description="deleted")}, tags=TAGS, summary="Delete a rule")
@@ -99,7 +92,7 @@ class RuleViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AlertRoute):
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
         """Show what a rule would have done over the last week, judged every five minutes. Saves nothing."""
-        body = self.read(shapes.PreviewBody)
+        body = read_body(shapes.PreviewBody, request)
         metric, tags = body.pop("metric"), body.pop("tags", {})
         found, left_out = services.preview_rule(by=actor(request), metric=metric, tags=tags, terms=Terms(**body))
         return Response(shapes.PreviewSerializer({"series": found, "left_out": left_out}).data)
@@ -147,7 +140,7 @@ class AlertViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AlertRoute)
     @once()
     def create(self, request: Request) -> Response:
         """Open an alert by hand; 200 and the one there is while one of this title is open."""
-        alert, is_new = services.raise_alert(by=actor(request), **self.read(shapes.AlertCreate))
+        alert, is_new = services.raise_alert(by=actor(request), **read_body(shapes.AlertCreate, request))
         return self._answer(alert, 201 if is_new else 200)
 
     @extend_schema(request=None, responses={200: shapes.AlertSerializer}, tags=TAGS, summary="Acknowledge an alert")

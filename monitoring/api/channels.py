@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import django_filters
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -18,6 +16,7 @@ from accounts import access
 from accounts.permissions import actor
 from mcp_site.core.http import StrictQuery, refuse_unknown_parameters
 from mcp_site.core.once import once
+from mcp_site.core.serializers import read_body
 from monitoring import channels, services
 from monitoring.api import channel_shapes as shapes
 from monitoring.api.alerts import TAGS, AlertRoute
@@ -72,7 +71,7 @@ class ChannelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AlertRout
     @once(secret=True)
     def create(self, request: Request) -> Response:
         """Make a channel; secrets that the panel made for it are in this answer and nowhere else."""
-        body = {"config": {}, **self.read(shapes.ChannelCreate)}
+        body = {"config": {}, **read_body(shapes.ChannelCreate, request)}
         channel, generated = services.create_channel(by=actor(request), **body)
         shown = shapes.NewChannelSerializer(channel, context={"generated": generated})
         return Response(shown.data, status=201, headers={"Location": reverse("channels-detail", args=[channel.slug])})
@@ -82,7 +81,7 @@ class ChannelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, AlertRout
     )
     def partial_update(self, request: Request, slug: str) -> Response:
         """Change what is given."""
-        changes = self.read(shapes.ChannelUpdate)
+        changes = read_body(shapes.ChannelUpdate, request)
         channel = services.update_channel(by=actor(request), channel=self.get_object(), **changes)
         return Response(shapes.ChannelSerializer(channel).data)
 
@@ -144,6 +143,4 @@ class NotificationViewSet(mixins.ListModelMixin, StrictQuery):
     @action(detail=False, methods=["post"])
     def read(self, request: Request) -> Response:
         """Mark all as read, or those of `ids`."""
-        body: Any = shapes.ReadBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        return Response({"read": services.read_notifications(by=actor(request), **body.validated_data)})
+        return Response({"read": services.read_notifications(by=actor(request), **read_body(shapes.ReadBody, request))})

@@ -18,9 +18,8 @@ from accounts.api.serializers import PersonSerializer
 from accounts.permissions import actor
 from mcp_site.core.http import StrictQuery, refuse_unknown_parameters
 from mcp_site.core.pagination import NewestFirst
-from mcp_site.core.serializers import JsonObject, Strict
+from mcp_site.core.serializers import JsonObject, Strict, read_body
 from workflows import services
-from workflows.api.workflows import read_body
 from workflows.models import Approval, ApprovalState, Decision, Verdict
 
 

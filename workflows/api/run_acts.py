@@ -12,9 +12,9 @@ from rest_framework.response import Response
 
 from accounts.permissions import actor
 from mcp_site.core.once import PARAMETER, once
+from mcp_site.core.serializers import read_body
 from workflows import outputs, services
 from workflows.api import run_serializers as shapes
-from workflows.api.workflows import read_body
 from workflows.models import Run
 
 

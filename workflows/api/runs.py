@@ -26,11 +26,11 @@ from accounts.permissions import actor
 from definitions.models import Definition
 from mcp_site.core.http import StrictQuery, refuse_unknown_parameters, whole_number
 from mcp_site.core.once import PARAMETER, REPLAYED, once
+from mcp_site.core.serializers import read_body
 from workflows import artifacts, events, outputs, services
 from workflows.api import run_serializers as shapes
 from workflows.api.filters import RunFilter
 from workflows.api.run_acts import RunActs, answer_run
-from workflows.api.workflows import read_body
 from workflows.models import Artifact, LogChunk, Run, StepRun, TriggerKind, Workflow
 from workflows.stream import stream
 

@@ -18,8 +18,7 @@ from mcp_site.core.errors import Rejected
 from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
-from mcp_site.core.serializers import JsonObject, SlugField, Strict
-from workflows.api.workflows import read_body
+from mcp_site.core.serializers import JsonObject, SlugField, Strict, read_body
 from workflows.models import Workflow
 from workflows.models.schedule import CatchUp, Firing, Overlap, Schedule
 from workflows.services import schedules as services

@@ -18,9 +18,8 @@ from mcp_site.core.documents import canonical
 from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
-from mcp_site.core.serializers import SlugField, Strict
+from mcp_site.core.serializers import SlugField, Strict, read_body
 from workflows.api.schedules import workflow_named
-from workflows.api.workflows import read_body
 from workflows.models.trigger import Trigger, TriggerCall
 from workflows.services import triggers as services
 

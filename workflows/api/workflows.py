@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
@@ -19,6 +18,7 @@ from mcp_site.core.filters import NamedPages
 from mcp_site.core.http import StrictQuery, unless_stale
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
+from mcp_site.core.serializers import read_body
 from workflows import services
 from workflows.api import serializers as shapes
 from workflows.api.filters import WorkflowFilter
@@ -26,13 +26,6 @@ from workflows.graph import json_schema
 from workflows.models import Workflow, WorkflowVersion
 
 _ALIAS = re.compile(shapes.ALIAS)
-
-
-def read_body(serializer: Any, request: Request) -> dict[str, Any]:
-    """Return the checked body. Raises DRF's ValidationError."""
-    body = serializer(data=request.data)
-    body.is_valid(raise_exception=True)
-    return dict(body.validated_data)
 
 
 class WorkflowViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
