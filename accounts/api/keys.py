@@ -18,6 +18,7 @@ from accounts.models import ApiKey
 from accounts.models.api_key import MARK
 from accounts.permissions import actor
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.ids import UUID_PATTERN
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
 from mcp_site.core.serializers import Strict, read_body
@@ -93,7 +94,7 @@ class KeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery):
     """Keys of the caller; an Admin sees everybody's. No API key reaches this, whatever its scopes."""
 
     lookup_field = "uid"
-    lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    lookup_value_regex = UUID_PATTERN
     queryset = ApiKey.objects.none()
     serializer_class = KeySerializer
     pagination_class = KeyPages

@@ -20,6 +20,7 @@ from accounts.models.user import plain_email
 from accounts.permissions import actor
 from mcp_site.core.errors import Rejected
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.ids import UUID_PATTERN
 from mcp_site.core.once import once
 from mcp_site.core.serializers import read_body
 
@@ -57,7 +58,7 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictQuery)
 
     area = "users"
     lookup_field = "uid"
-    lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    lookup_value_regex = UUID_PATTERN
     queryset = User.objects.none()
     serializer_class = shapes.UserSerializer
     filterset_class = UserFilter

@@ -20,6 +20,7 @@ from accounts.models import Session
 from accounts.permissions import actor
 from accounts.throttles import LoginRate
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.ids import UUID_PATTERN
 from mcp_site.core.serializers import read_body
 
 _NOTHING = {204: OpenApiResponse(description="done")}
@@ -130,7 +131,7 @@ class Sessions(mixins.ListModelMixin, StrictQuery):
     """The caller's sign-ins that can still be used."""
 
     lookup_field = "uid"
-    lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    lookup_value_regex = UUID_PATTERN
     queryset = Session.objects.none()
     serializer_class = shapes.SessionSerializer
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import uuid_utils.compat
 
+# A UUID as it stands in an address.
+UUID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _REFERENCE = re.compile(r"(?P<slug>[a-z0-9][a-z0-9-]{0,62})(@(?P<tail>[1-9][0-9]{0,8}|[a-z][a-z0-9-]{0,62}))?")
 
 

@@ -15,6 +15,7 @@ from accounts import access
 from accounts.permissions import actor
 from mcp_site.core.filters import MomentFilter
 from mcp_site.core.http import StrictQuery
+from mcp_site.core.ids import UUID_PATTERN
 from mcp_site.core.once import once
 from mcp_site.core.serializers import read_body
 from monitoring import services
@@ -24,7 +25,6 @@ from monitoring.rules import Terms
 from monitoring.states import AlertState, Severity
 
 TAGS = ["alerts"]
-UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 class AlertRoute(StrictQuery):
@@ -32,7 +32,7 @@ class AlertRoute(StrictQuery):
 
     area = "alerts"
     lookup_field = "uid"
-    lookup_value_regex = UUID
+    lookup_value_regex = UUID_PATTERN
 
     def check_permissions(self, request: Request) -> None:
         """Let those in who may see alerts. Raises NotAuthenticated, Forbidden."""

@@ -25,6 +25,7 @@ from accounts.authentication import Cookie, Key, Ticket, Token, caller_of
 from accounts.permissions import actor
 from definitions.models import Definition
 from mcp_site.core.http import StrictQuery, refuse_unknown_parameters, whole_number
+from mcp_site.core.ids import UUID_PATTERN
 from mcp_site.core.once import PARAMETER, REPLAYED, once
 from mcp_site.core.serializers import read_body
 from workflows import artifacts, events, outputs, services
@@ -35,7 +36,6 @@ from workflows.models import Artifact, LogChunk, Run, StepRun, TriggerKind, Work
 from workflows.stream import stream
 
 MAX_WAIT = 60
-_UID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _KEY = "[a-z][a-z0-9_]{0,62}"
 # What browsers may show inside the panel; everything else is a download.
 SAFE_INLINE = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "text/plain", "application/json"})
@@ -134,7 +134,7 @@ class RunViewSet(RunActs, mixins.ListModelMixin, StrictQuery):
 
     area = "runs"
     lookup_field = "uid"
-    lookup_value_regex = _UID
+    lookup_value_regex = UUID_PATTERN
     serializer_class = shapes.RunSerializer
     filterset_class = RunFilter
     query_params = frozenset({"after", "kind", "limit", "step", "index", "ticket"})
@@ -229,7 +229,7 @@ class RunViewSet(RunActs, mixins.ListModelMixin, StrictQuery):
         return Response({"results": shapes.ArtifactSerializer(rows, many=True).data})
 
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
-    @action(detail=True, methods=["get"], url_path=rf"artifacts/(?P<artifact>{_UID})")
+    @action(detail=True, methods=["get"], url_path=rf"artifacts/(?P<artifact>{UUID_PATTERN})")
     def artifact(self, request: Request, uid: UUID, artifact: str) -> HttpResponseBase:
         """Send one file, as a download unless it is a plain image or text."""
         found = get_object_or_404(Artifact, run=self.get_object(), uid=artifact)

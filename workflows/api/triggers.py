@@ -16,6 +16,7 @@ from accounts.api.serializers import PersonSerializer
 from accounts.permissions import actor
 from mcp_site.core.documents import canonical
 from mcp_site.core.http import StrictQuery, unless_stale
+from mcp_site.core.ids import UUID_PATTERN
 from mcp_site.core.once import once
 from mcp_site.core.pagination import NewestFirst
 from mcp_site.core.serializers import SlugField, Strict, read_body
@@ -156,7 +157,7 @@ class TriggerViewSet(mixins.ListModelMixin, StrictQuery):
 
     area = "workflows"
     lookup_field = "uid"
-    lookup_value_regex = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    lookup_value_regex = UUID_PATTERN
     serializer_class = TriggerSerializer
     filterset_class = TriggerFilter
     # What changes by itself.
