@@ -12,7 +12,7 @@ from pydantic import Field
 
 from connections.connectors import base
 from connections.connectors.base import Column, ConnectorFailed, Index, Query, Result, Table, TestResult
-from connections.connectors.phases import Stopped, Trial, open_socket, resolve
+from connections.connectors.phases import Trial, open_socket, resolve
 from connections.connectors.rows import collect
 from connections.connectors.server import ConnectSeconds, HostConfig, StatementSeconds
 from mcp_site.core.errors import AppError, Problem, Rejected, reject_if
@@ -52,17 +52,12 @@ class MongoDB(base.Connector):
 
     def test(self, config: Any) -> TestResult:
         """Try name, port, and login with one command, in this order."""
-        trial = Trial(Masker([config.password]))
-        try:
-            with trial.phase("resolve") as note:
-                addresses = resolve(config.host, config.port)
-                note.detail = ", ".join(addresses)
+        with Trial(Masker([config.password])) as trial:
+            addresses = trial.resolve(config.host, config.port)
             with trial.phase("connect"):
                 open_socket(addresses, config.port, config.connect_timeout).close()
             with trial.phase("authenticate"), _database(config) as database:
                 trial.server_version = f"MongoDB {database.command('buildInfo').get('version', '')}"
-        except Stopped:
-            pass  # the trial holds where and why
         return trial.result()
 
     def scan(self, config: Any) -> list[Table]:

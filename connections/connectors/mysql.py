@@ -56,17 +56,12 @@ class MySQL(base.Connector):
 
         Not on two: a server bars a host after too many connections that were dropped before the login.
         """
-        trial = Trial(Masker([config.password]))
-        try:
+        with Trial(Masker([config.password])) as trial:
             self._try(config, trial)
-        except Stopped:
-            pass  # the trial holds where and why
         return trial.result()
 
     def _try(self, config: Any, trial: Trial) -> None:
-        with trial.phase("resolve") as note:
-            addresses = resolve(config.host, config.port)
-            note.detail = ", ".join(addresses)
+        addresses = trial.resolve(config.host, config.port)
         with trial.phase("connect"):
             raw = open_socket(addresses, config.port, config.connect_timeout)
         conn = _log_in(config, raw, trial)

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from connections.connectors import base
 from connections.connectors.base import ConnectorFailed, TestResult
-from connections.connectors.phases import Stopped, Trial, resolve
+from connections.connectors.phases import Trial
 from mcp_site.core.egress import EgressRefused, http_client
 from mcp_site.core.errors import OtherSideFailed
 from mcp_site.core.masking import Masker
@@ -66,14 +66,11 @@ class OpenAI(base.Connector):
 
     def test(self, config: Any) -> TestResult:
         """Resolve the host, then ask for the list of models with the key."""
-        trial = Trial(Masker([config.api_key]))
         parts = urlsplit(config.base_url)
-        if parts.scheme == "http":
-            trial.warnings.append("The key travels unencrypted: base_url is not https.")
-        try:
-            with trial.phase("resolve") as note:
-                port = parts.port or (443 if parts.scheme == "https" else 80)
-                note.detail = ", ".join(resolve(str(parts.hostname), port))
+        with Trial(Masker([config.api_key])) as trial:
+            if parts.scheme == "http":
+                trial.warnings.append("The key travels unencrypted: base_url is not https.")
+            trial.resolve(str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80))
             with trial.phase("connect"):
                 status, body = _models(config)
             with trial.phase("authenticate"):
@@ -81,8 +78,6 @@ class OpenAI(base.Connector):
                     raise ConnectorFailed(_STATUS_ADVICE.get(status, f"The provider answered with status {status}."))
             with trial.phase("query") as note:
                 note.detail = _count(body)
-        except Stopped:
-            pass  # the trial holds where and why
         return trial.result()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Self
 
 from connections.connectors.base import ConnectorFailed, Phase, TestResult
 from mcp_site.core import egress
@@ -29,16 +30,22 @@ class Note:
 
 @dataclass
 class Trial:
-    """One connection test in the making."""
+    """One connection test in the making: `with Trial(masker) as trial:` ends at the first phase that fails."""
 
     masker: Masker
     phases: list[Phase] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     server_version: str = ""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is Stopped
+
     @contextmanager
     def phase(self, name: str) -> Iterator[Note]:
-        """Time one phase. ConnectorFailed inside it ends the trial (raises Stopped)."""
+        """Time one phase. ConnectorFailed inside it ends the trial."""
         note, start = Note(), perf_counter()
         try:
             yield note
@@ -46,6 +53,13 @@ class Trial:
             self.add(name, False, perf_counter() - start, exc.detail)
             raise Stopped from exc
         self.add(name, True, perf_counter() - start, note.detail)
+
+    def resolve(self, host: str, port: int) -> list[str]:
+        """Return the checked addresses of a host: the phase of that name."""
+        with self.phase("resolve") as note:
+            addresses = resolve(host, port)
+            note.detail = ", ".join(addresses)
+        return addresses
 
     def add(self, name: str, ok: bool, seconds: float, detail: str = "") -> None:
         """Note a phase that took `seconds`."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from connections.connectors import base, statements
 from connections.connectors.base import Query, Result, Table, TestResult
-from connections.connectors.phases import Stopped, Trial, open_socket, resolve
+from connections.connectors.phases import Trial, open_socket, resolve
 from connections.connectors.postgresql_catalog import scan
 from connections.connectors.postgresql_session import failure, session, try_tls, watch
 from connections.connectors.rows import collect
@@ -58,17 +58,12 @@ class PostgreSQL(base.Connector):
 
     def test(self, config: Any) -> TestResult:
         """Try name, port, TLS, login and one query, in this order."""
-        trial = Trial(Masker([config.password]))
-        try:
+        with Trial(Masker([config.password])) as trial:
             self._try(config, trial)
-        except Stopped:
-            pass  # the trial holds where and why
         return trial.result()
 
     def _try(self, config: Any, trial: Trial) -> None:
-        with trial.phase("resolve") as note:
-            addresses = resolve(config.host, config.port)
-            note.detail = ", ".join(addresses)
+        addresses = trial.resolve(config.host, config.port)
         with trial.phase("connect"):
             raw = open_socket(addresses, config.port, config.connect_timeout)
         with raw:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from connections.connectors import base, redis_commands
 from connections.connectors.base import ConnectorFailed, Query, Result, Table, TestResult
-from connections.connectors.phases import Stopped, Trial, open_socket, resolve
+from connections.connectors.phases import Trial, open_socket, resolve
 from connections.connectors.redis_catalog import scan
 from connections.connectors.redis_session import RedisSession, log_in, secure, session, text_of
 from connections.connectors.rows import collect
@@ -50,17 +50,12 @@ class Redis(base.Connector):
 
     def test(self, config: Any) -> TestResult:
         """Try name, port, TLS, login and one command, in this order."""
-        trial = Trial(Masker([config.password]))
-        try:
+        with Trial(Masker([config.password])) as trial:
             self._try(config, trial)
-        except Stopped:
-            pass  # the trial holds where and why
         return trial.result()
 
     def _try(self, config: Any, trial: Trial) -> None:
-        with trial.phase("resolve") as note:
-            addresses = resolve(config.host, config.port)
-            note.detail = ", ".join(addresses)
+        addresses = trial.resolve(config.host, config.port)
         with trial.phase("connect"):
             raw = open_socket(addresses, config.port, config.connect_timeout)
         with raw:

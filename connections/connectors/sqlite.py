@@ -13,7 +13,7 @@ from urllib.parse import quote
 from connections.connectors import base, statements
 from connections.connectors.base import ConnectorFailed, Query, Result, Table, TestResult
 from connections.connectors.files import FileConfig, allowed_file
-from connections.connectors.phases import Stopped, Trial
+from connections.connectors.phases import Trial
 from connections.connectors.sqlite_catalog import scan
 from connections.connectors.values import json_value, size_of
 from mcp_site.core.errors import Problem, Rejected
@@ -45,15 +45,12 @@ class SQLite(base.Connector):
 
     def test(self, config: Any) -> TestResult:
         """Find the file, open it, read its schema."""
-        trial = Trial(Masker())
-        try:
+        with Trial(Masker()) as trial:
             with trial.phase("resolve") as note:
                 note.detail = allowed_file(config.path).name
             with trial.phase("query"), self._session(config, read_only=True) as conn:
                 conn.execute("select count(*) from sqlite_schema").fetchone()
                 trial.server_version = f"SQLite {sqlite3.sqlite_version}"
-        except Stopped:
-            pass  # the trial holds where and why
         return trial.result()
 
     def scan(self, config: Any) -> list[Table]:

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from connections.connectors import base, statements
 from connections.connectors.base import Column, ConnectorFailed, Query, Result, Table, TestResult
 from connections.connectors.parameters import replace_parameters
-from connections.connectors.phases import Stopped, Trial, open_socket, resolve
+from connections.connectors.phases import Trial, open_socket, resolve
 from connections.connectors.rows import collect
 from connections.connectors.watch import Watch
 from mcp_site.core.errors import AppError
@@ -72,18 +72,13 @@ class WarehouseConnector(base.Connector):
 
     def test(self, config: Any) -> TestResult:
         """Try name, port, login and one query, in this order."""
-        trial = Trial(Masker(self.secrets(config)))
-        try:
+        with Trial(Masker(self.secrets(config))) as trial:
             host, port = self.endpoint(config)
-            with trial.phase("resolve") as note:
-                addresses = resolve(host, port)
-                note.detail = ", ".join(addresses)
+            addresses = trial.resolve(host, port)
             with trial.phase("connect"):
                 open_socket(addresses, port, config.connect_timeout).close()
             with trial.phase("authenticate"), self._session(config, 30.0) as conn:
                 trial.server_version = f"{self.label} {self._first(conn, config)}"
-        except Stopped:
-            pass  # the trial holds where and why
         return trial.result()
 
     def scan(self, config: Any) -> list[Table]:
