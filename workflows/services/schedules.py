@@ -10,8 +10,7 @@ from django.db import transaction
 from accounts import access, audit
 from accounts.models import User
 from mcp_site.core import clock
-from mcp_site.core.documents import canonical
-from mcp_site.core.errors import Conflict, Forbidden, Problem, Rejected, reject_if
+from mcp_site.core.errors import Forbidden, Problem, Rejected, reject_if
 from mcp_site.core.ids import Reference
 from workflows.engine import start
 from workflows.errors import NothingToRun
@@ -19,11 +18,9 @@ from workflows.models import Workflow
 from workflows.models.schedule import CatchUp, Overlap, Schedule
 from workflows.schedules import cron as crons
 from workflows.schedules import firing
+from workflows.services.starters import change, may_stop, require_new, shown
 
-MAX_PER_WORKFLOW = 100
 MAX_UPCOMING = 5
-# Bytes of inputs that an audit row repeats.
-MAX_AUDITED = 4096
 
 
 def parse(cron: str, timezone: str) -> crons.Cron:
@@ -42,17 +39,6 @@ def upcoming(cron: str, timezone: str) -> list[Any]:
     return [moment for moment, _ in zip(times, range(MAX_UPCOMING), strict=False)]
 
 
-def may_change(by: User, schedule: Schedule) -> bool:
-    """Tell whether `by` may say what it does: it acts as its owner, so only he may, and Admins."""
-    own = schedule.owner_id == by.pk or access.can(by, "user.manage")
-    return own and access.can(by, "schedule.edit")
-
-
-def may_stop(by: User, schedule: Schedule) -> bool:
-    """Tell whether `by` may pause or remove it: who may change it, and who may edit its workflow."""
-    return may_change(by, schedule) or access.can(by, "workflow.edit", schedule.workflow)
-
-
 @transaction.atomic
 def create_schedule(
     *,
@@ -67,12 +53,7 @@ def create_schedule(
     enabled: bool = True,
 ) -> Schedule:
     """Have `workflow` run by the clock, as `by`. Raises Forbidden, Conflict, Rejected (paths as in the API)."""
-    access.require(by, "schedule.edit")
-    access.require(by, "workflow.run", workflow)
-    if workflow.archived_at is not None:
-        raise Conflict("This workflow is archived; nothing runs it any more.", code="archived")
-    if Schedule.objects.filter(workflow=workflow).count() >= MAX_PER_WORKFLOW:
-        raise Conflict(f"A workflow has at most {MAX_PER_WORKFLOW} schedules.", code="too_many")
+    require_new(by, workflow, Schedule)
     schedule = Schedule(
         workflow=workflow,
         owner=by,
@@ -95,17 +76,8 @@ def update_schedule(*, by: User, schedule: Schedule, **changes: Any) -> Schedule
     """Change a schedule; pausing alone may also whoever edits the workflow. Raises Forbidden, Conflict, Rejected."""
     access.require(by, "schedule.edit")
     locked = Schedule.objects.select_for_update(of=("self",)).select_related("workflow", "owner").get(pk=schedule.pk)
-    if not may_change(by, locked) and not (changes == {"enabled": False} and may_stop(by, locked)):
-        raise Forbidden("A schedule acts as its owner: only its owner and Admins may say what it does.")
     before = _shown(locked)
-    for field, value in changes.items():
-        setattr(locked, field, value)
-    locked.version = locked.version or ""
-    locked.notice = ""
-    if locked.enabled and not access.can(locked.owner, "workflow.run", locked.workflow):
-        raise Conflict(
-            "Its owner may not run this workflow any more; make a schedule of your own.", code="owner_lost_run"
-        )
+    change(by, locked, changes)
     _check(locked)
     locked.save()
     if not locked.enabled:
@@ -145,9 +117,4 @@ def _check(schedule: Schedule) -> None:
 
 
 def _shown(schedule: Schedule) -> dict[str, Any]:
-    """Return what an audit row says of it; of long inputs only how long they are."""
-    fields = ("cron", "timezone", "version", "catch_up", "overlap", "enabled")
-    size = len(canonical(schedule.inputs))
-    inputs = schedule.inputs if size <= MAX_AUDITED else f"{size} bytes"
-    shown = {field: getattr(schedule, field) for field in fields}
-    return {"workflow": schedule.workflow.slug, **shown, "inputs": inputs}
+    return shown(schedule, "cron", "timezone", "version", "catch_up", "overlap", "enabled")

@@ -11,33 +11,19 @@ from django.db import transaction
 
 from accounts import access, audit
 from accounts.models import User
-from mcp_site.core.documents import canonical
-from mcp_site.core.errors import Conflict, Forbidden, Problem, Rejected, reject_if
+from mcp_site.core.errors import Forbidden, Problem, Rejected, reject_if
 from mcp_site.core.sealing import seal
 from workflows.errors import NothingToRun
 from workflows.expressions import Template
 from workflows.models import Workflow
 from workflows.models.trigger import Trigger
 from workflows.services.graphs import get_version
+from workflows.services.starters import change, may_change, may_stop, require_new, shown
 
-MAX_PER_WORKFLOW = 100
 # Names that the expressions of `inputs` may read.
 ROOTS = ("body", "headers")
 TOKEN_MARK, SECRET_MARK = "hook_", "mcps_"
-# Bytes of inputs that an audit row repeats.
-MAX_AUDITED = 4096
 Mapped = Mapping[str, Any] | str
-
-
-def may_change(by: User, trigger: Trigger) -> bool:
-    """Tell whether `by` may say what it does: it acts as its owner, so only he may, and Admins."""
-    own = trigger.owner_id == by.pk or access.can(by, "user.manage")
-    return own and access.can(by, "trigger.edit")
-
-
-def may_stop(by: User, trigger: Trigger) -> bool:
-    """Tell whether `by` may pause or remove it: who may change it, and who may edit its workflow."""
-    return may_change(by, trigger) or access.can(by, "workflow.edit", trigger.workflow)
 
 
 def digest_of(token: str) -> str:
@@ -53,12 +39,7 @@ def create_trigger(
 
     Raises Forbidden, Conflict, NothingToRun, Rejected (paths as in the API).
     """
-    access.require(by, "trigger.edit")
-    access.require(by, "workflow.run", workflow)
-    if workflow.archived_at is not None:
-        raise Conflict("This workflow is archived; nothing runs it any more.", code="archived")
-    if Trigger.objects.filter(workflow=workflow).count() >= MAX_PER_WORKFLOW:
-        raise Conflict(f"A workflow has at most {MAX_PER_WORKFLOW} triggers.", code="too_many")
+    require_new(by, workflow, Trigger)
     token = f"{TOKEN_MARK}{secrets.token_urlsafe(32)}"
     trigger = Trigger(
         workflow=workflow,
@@ -81,17 +62,8 @@ def update_trigger(*, by: User, trigger: Trigger, **changes: Any) -> Trigger:
     """Change a trigger; pausing alone may also whoever edits the workflow. Raises Forbidden, Conflict, Rejected."""
     access.require(by, "trigger.edit")
     locked = _locked(trigger)
-    if not may_change(by, locked) and not (changes == {"enabled": False} and may_stop(by, locked)):
-        raise Forbidden("A trigger acts as its owner: only its owner and Admins may say what it does.")
     before = _shown(locked)
-    for field, value in changes.items():
-        setattr(locked, field, value)
-    locked.version = locked.version or ""
-    locked.notice = ""
-    if locked.enabled and not access.can(locked.owner, "workflow.run", locked.workflow):
-        raise Conflict(
-            "Its owner may not run this workflow any more; make a trigger of your own.", code="owner_lost_run"
-        )
+    change(by, locked, changes)
     _check(locked)
     locked.save()
     audit.log(by, "trigger.update", locked, changes=audit.diff(before, _shown(locked)))
@@ -145,8 +117,4 @@ def _check(trigger: Trigger) -> None:
 
 
 def _shown(trigger: Trigger) -> dict[str, Any]:
-    """Return what an audit row says of it; of long inputs only how long they are."""
-    size = len(canonical(trigger.inputs))
-    inputs = trigger.inputs if size <= MAX_AUDITED else f"{size} bytes"
-    shown = {field: getattr(trigger, field) for field in ("prefix", "version", "enabled")}
-    return {"workflow": trigger.workflow.slug, **shown, "inputs": inputs}
+    return shown(trigger, "prefix", "version", "enabled")

@@ -24,7 +24,21 @@ class ScheduleFilterForm(FilterForm):
     paused = forms.BooleanField(required=False)
 
 
-class ScheduleForm(forms.Form):
+class StarterForm(forms.Form):
+    """A form of what starts a workflow. The rules are the service's."""
+
+    def take(self, exc: AppError) -> None:
+        """Show what a service refused beside its field, and above the form what belongs to none."""
+        if not isinstance(exc, Rejected):
+            self.add_error(None, exc.detail)
+            return
+        for problem in exc.problems:
+            name, _, inside = problem.path.partition(".")
+            text = f"{inside}: {problem.detail}" if inside else problem.detail
+            self.add_error(name if name in self.fields else None, text)
+
+
+class ScheduleForm(StarterForm):
     """What a schedule does. The rules are the service's; what it refuses is shown beside the field."""
 
     workflow = forms.ModelChoiceField(Workflow.objects.none(), to_field_name="slug", widget=forms.Select(_TEXT))
@@ -82,13 +96,3 @@ class ScheduleForm(forms.Form):
         if not isinstance(value, dict):
             raise forms.ValidationError("must be a JSON object")
         return value
-
-    def take(self, exc: AppError) -> None:
-        """Show what a service refused beside its field, and above the form what belongs to none."""
-        if not isinstance(exc, Rejected):
-            self.add_error(None, exc.detail)
-            return
-        for problem in exc.problems:
-            name, _, inside = problem.path.partition(".")
-            text = f"{inside}: {problem.detail}" if inside else problem.detail
-            self.add_error(name if name in self.fields else None, text)

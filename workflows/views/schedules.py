@@ -19,6 +19,7 @@ from mcp_site.core.errors import AppError, Forbidden, Rejected
 from workflows.models import Workflow
 from workflows.models.schedule import Schedule
 from workflows.services import schedules as services
+from workflows.services.starters import may_change, may_stop
 from workflows.views.schedule_forms import ScheduleFilterForm, ScheduleForm
 
 PAGE_SIZE = 50
@@ -31,8 +32,8 @@ def rows_of(person: User, schedules: Any) -> list[dict[str, Any]]:
         {
             "schedule": one,
             "upcoming": services.upcoming(one.cron, one.timezone) if one.enabled else [],
-            "may_change": services.may_change(person, one),
-            "may_stop": services.may_stop(person, one),
+            "may_change": may_change(person, one),
+            "may_stop": may_stop(person, one),
         }
         for one in schedules
     ]

@@ -14,17 +14,19 @@ from django.shortcuts import get_object_or_404, redirect
 
 from accounts import access
 from accounts.mixins import PageView
-from mcp_site.core.errors import AppError, Forbidden, Rejected
+from mcp_site.core.errors import AppError, Forbidden
 from workflows.forms import JsonField
 from workflows.models import Workflow
 from workflows.models.trigger import Trigger
 from workflows.services import triggers as services
+from workflows.services.starters import may_change, may_stop
+from workflows.views.schedule_forms import StarterForm
 
 SHOWN_CALLS = 20
 _MONO = {"class": "c-input u-mono", "spellcheck": "false", "autocomplete": "off"}
 
 
-class TriggerForm(forms.Form):
+class TriggerForm(StarterForm):
     """What a trigger does. The rules are the service's; what it refuses is shown beside the field."""
 
     inputs = JsonField(
@@ -47,16 +49,6 @@ class TriggerForm(forms.Form):
             raise forms.ValidationError("must be a JSON object, or one expression in quotes")
         return {} if value is None else value
 
-    def take(self, exc: AppError) -> None:
-        """Show what a service refused beside its field, and above the form what belongs to none."""
-        if not isinstance(exc, Rejected):
-            self.add_error(None, exc.detail)
-            return
-        for problem in exc.problems:
-            name, _, inside = problem.path.partition(".")
-            text = f"{inside}: {problem.detail}" if inside else problem.detail
-            self.add_error(name if name in self.fields else None, text)
-
 
 class _OfTrigger(PageView):
     section = "workflows"
@@ -72,8 +64,8 @@ class _OfTrigger(PageView):
         """Render the form, with the last calls."""
         context: dict[str, Any] = {"form": form, "workflow": workflow, "trigger": trigger, "may_change": True}
         if trigger is not None:
-            context["may_change"] = services.may_change(self.person, trigger)
-            context["may_stop"] = services.may_stop(self.person, trigger)
+            context["may_change"] = may_change(self.person, trigger)
+            context["may_stop"] = may_stop(self.person, trigger)
             context["calls"] = list(trigger.calls.select_related("run")[:SHOWN_CALLS])
         return self.page("workflows/trigger_form.html", context, status=status)
 
