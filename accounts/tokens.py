@@ -93,8 +93,7 @@ def renew(text: str) -> Pair:
         token = RefreshToken(text)  # type: ignore[arg-type]  # the stubs want a Token; the text is what comes
     except TokenError as exc:
         raise Refused from exc
-    found = _named(token)
-    session = Session.objects.select_for_update(of=("self",)).filter(pk=found.pk).select_related("user").get()
+    session = _named(token, Session.objects.select_for_update(of=("self",)))
     if not (session.is_live() and session.user.is_active):
         raise Refused
     if session.refresh_id != token["jti"]:
@@ -104,7 +103,7 @@ def renew(text: str) -> Pair:
 
 def session_of(token: Token) -> Session:
     """Return the live sign-in that a valid token names, with its user. Raises Refused."""
-    session = _named(token)
+    session = _named(token, Session.objects.all())
     if not (session.is_live() and session.user.is_active):
         raise Refused
     now = clock.now()
@@ -113,12 +112,13 @@ def session_of(token: Token) -> Session:
     return session
 
 
-def _named(token: Token) -> Session:
+def _named(token: Token, rows: SessionQuerySet) -> Session:
+    """Return the sign-in that `token` names, with its user, out of `rows`. Raises Refused."""
     try:
         uid = UUID(str(token.get("sid")))
     except ValueError as exc:
         raise Refused from exc
-    found = Session.objects.select_related("user").filter(uid=uid).first()
+    found = rows.select_related("user").filter(uid=uid).first()
     if found is None:
         raise Refused
     return found

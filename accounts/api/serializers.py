@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import Group
 from rest_framework import serializers
 
 from accounts.models import Grant, Permission, Role, Session, User
+from accounts.models.user import is_one_line
 from mcp_site.core.serializers import Strict
 
 
@@ -20,7 +20,7 @@ class PlainText(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
         """Return the text, trimmed."""
         value = str(super().to_internal_value(data))
-        if any(unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp") for char in value):
+        if not is_one_line(value):
             self.fail("control")
         return value
 

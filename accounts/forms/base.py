@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, ClassVar
 
 from django import forms
 
+from accounts.models.user import is_one_line
 from mcp_site.core.errors import AppError, Problem, Rejected
-
-_CONTROL = ("Cc", "Cf", "Zl", "Zp")
 
 
 class LineField(forms.CharField):
@@ -18,7 +16,7 @@ class LineField(forms.CharField):
     def clean(self, value: Any) -> str:
         """Return the text, trimmed. Raises ValidationError."""
         text: str = super().clean(value)
-        if any(unicodedata.category(char) in _CONTROL for char in text):
+        if not is_one_line(text):
             raise forms.ValidationError("This may not hold line breaks or control characters.", code="control")
         return text
 

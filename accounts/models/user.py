@@ -27,6 +27,14 @@ def plain_email(text: str) -> str:
     return unicodedata.normalize("NFKC", text).strip().lower()
 
 
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
+
+
+def is_one_line(text: str) -> bool:
+    """Tell whether `text` is free of line breaks and control characters: names go into mails, logs and headers."""
+    return not any(unicodedata.category(char) in _UNSEEN for char in text)
+
+
 class UserQuerySet(models.QuerySet["User"]):
     """People as querysets."""
 
