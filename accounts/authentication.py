@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
@@ -30,9 +31,13 @@ _ENDED = "The token is not valid any more. Sign in again."
 
 
 class LockedOut(Exception):
-    """Too many wrong passwords for this person from this address; `seconds` is how long the wait is."""
+    """Too many wrong passwords for this person from this address."""
 
-    seconds = 15 * 60
+
+def wait_seconds() -> int:
+    """Return how long somebody who is locked out waits."""
+    wait: timedelta = settings.AXES_COOLOFF_TIME
+    return int(wait.total_seconds())
 
 
 def check_password(request: HttpRequest, email: str, password: str) -> User | None:

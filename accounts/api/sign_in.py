@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from accounts import services, tokens
 from accounts.api import serializers as shapes
-from accounts.authentication import REALM, LockedOut, check_password, session_of
+from accounts.authentication import REALM, LockedOut, check_password, session_of, wait_seconds
 from accounts.models import Session
 from accounts.permissions import actor
 from accounts.throttles import LoginRate
@@ -61,7 +61,7 @@ class Login(Public):
             user = check_password(request._request, given["email"], given["password"])  # noqa: SLF001  DRF wraps it
         except LockedOut as exc:
             services.note_failed(email=given["email"], is_locked=True)
-            raise exceptions.Throttled(exc.seconds, "Too many wrong passwords.", "locked") from exc
+            raise exceptions.Throttled(wait_seconds(), "Too many wrong passwords.", "locked") from exc
         if user is None:
             services.note_failed(email=given["email"], is_locked=False)
             raise exceptions.AuthenticationFailed("E-mail or password is wrong.")
@@ -156,5 +156,5 @@ class WsTicket(_Own):
     @extend_schema(request=None, responses={201: shapes.TicketSerializer}, operation_id="auth_ws_ticket", tags=["auth"])
     def post(self, request: Request) -> Response:
         """Give a ticket for `?ticket=`: good once, within 30 seconds."""
-        text = services.give_ticket(by=actor(request), session=session_of(request))
+        text = tokens.ticket(actor(request), session_of(request))
         return Response({"ticket": text, "expires_in": tokens.TICKET_SECONDS}, status=201)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.conf import settings
 from django.db import models
 
 from mcp_site.core import clock
 from mcp_site.core.models import PublicId
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 class SessionKind(models.TextChoices):
@@ -64,6 +59,6 @@ class Session(PublicId):
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.uid}"
 
-    def is_live(self, at: datetime | None = None) -> bool:
-        """Tell whether it can be used at `at` (now)."""
-        return self.ended_at is None and self.expires_at > (at or clock.now())
+    def is_live(self) -> bool:
+        """Tell whether it can be used now."""
+        return self.ended_at is None and self.expires_at > clock.now()

@@ -131,8 +131,3 @@ def password_set_by_admin(*, by: User, user: User) -> None:
     """End the sign-ins of somebody whose password was set in the Django admin."""
     tokens.end(user.sessions.all(), "password_changed")
     audit.log(by, "user.set_password", user)
-
-
-def give_ticket(*, by: User, session: Session | None) -> str:
-    """Return a ticket for one stream of the caller."""
-    return tokens.ticket(by, session)

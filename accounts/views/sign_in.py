@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from accounts import services
-from accounts.authentication import LockedOut, session_of
+from accounts.authentication import session_of, wait_seconds
 from accounts.forms import SignInForm
 from accounts.models import User
 from accounts.throttles import count_login
@@ -47,7 +47,7 @@ class SignIn(LoginView):
         email = form.data.get("username", "")
         is_locked = bool(getattr(self.request, "axes_locked_out", False))
         services.note_failed(email=email, is_locked=is_locked)
-        return self._wait(self.request, LockedOut.seconds) if is_locked else super().form_invalid(form)
+        return self._wait(self.request, wait_seconds()) if is_locked else super().form_invalid(form)
 
     def form_valid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
         """Sign in; unless asked to stay, the cookie ends with the browser."""
